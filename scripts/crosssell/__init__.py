@@ -1,0 +1,1 @@
+"""Everything that reads data: measures, estimators, tests, tables, figures, audit."""

@@ -1,0 +1,1 @@
+"""Everything that makes data: constraints, population, sample, raw sources."""
