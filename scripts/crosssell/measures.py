@@ -198,12 +198,10 @@ def build(
     if spec.unit == "customer":
         rows, sales = _one_row_per_customer(rows, sales)
     customers, agents = raw["customers"], raw["agents"]
-    of_customer = lambda column: _lookup(  # noqa: E731
+    of_customer = lambda column: _lookup(
         customers, "customer_id", column, rows["customer_id"], "customers"
     )
-    of_agent = lambda column: _lookup(  # noqa: E731
-        agents, "agent_id", column, rows["agent_id"], "agents"
-    )
+    of_agent = lambda column: _lookup(agents, "agent_id", column, rows["agent_id"], "agents")
     contact = pd.to_datetime(rows["started_at"])
     table = rows[["encounter_id", "customer_id", "agent_id"]].copy()
     table["purchase"] = sales["revenue"].notna().astype("int8")

@@ -1,0 +1,11 @@
+"""Analyses that a model specification can name: each takes rows and arguments and gives a `Result`.
+
+Estimation itself is elsewhere (`heckman`, `nested_logit`, `resampling`, statsmodels, scipy,
+linearmodels); here its answers take the package's one schema. The rooms: `describe` (descriptives
+and simple tests), `selection` (Essay I's model), `purchases` (Essay II's).
+"""
+
+from crosssell.analyses import describe, purchases, selection  # noqa: F401 (they register)
+from crosssell.analyses.registry import ANALYSES, run
+
+__all__ = ["ANALYSES", "run"]

@@ -1,0 +1,22 @@
+"""Bundle everything marked for the report into one self-contained HTML file."""
+
+from crosssell.jobs import job
+
+with job(snakemake) as log:
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    # The report is made by a second Snakemake that looks at what this one has finished.
+    command = [sys.executable, "-m", "snakemake", "--nolock", "--cores", "1"]
+    command += ["--configfile", *snakemake.params.config]
+    command += [
+        "--report",
+        snakemake.output[0],
+        "--",
+        *snakemake.input.pages,
+        snakemake.input.paper,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    log.info(done.stderr if done.returncode else "The report opens in any browser, offline.")
+    sys.exit(done.returncode)

@@ -1,0 +1,59 @@
+import os
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from crosssell import settings
+from crosssell.errors import CrossSellError
+
+# Results may derive from confidential data: readable by their owner only.
+os.umask(0o077)
+
+try:
+    settings.check(config, Path(workflow.basedir, "workflow/schemas/config.yaml"))
+    SPECS = settings.specs(Path(workflow.basedir, "workflow/specs"))
+except CrossSellError as error:
+    raise WorkflowError(str(error)) from None
+
+RESULTS = Path(config["results"])
+LOGS = Path("logs", RESULTS.name)
+RAW = {
+    "part1": "customers models encounters failures agents sales survey".split(),
+    "part2": "customers models encounters failures agents agent_days sales".split(),
+}
+
+
+wildcard_constraints:
+    study="part1|part2",
+    model="[a-z0-9_]+",
+    sample="[a-z0-9_]+",
+
+
+def library(*patterns):
+    """Source files that a rule's result depends on: editing one reruns the rule."""
+    folders = {"crosssell": Path("scripts/crosssell"), "synthetic": Path("synthetic")}
+    found = []
+    for pattern in patterns:
+        package, _, name = pattern.partition(".")
+        found += folders[package].glob(f"{name.replace('.', '/')}.py")
+    return sorted(str(path) for path in found)
+
+
+def raw_sources(wildcards):
+    """Raw tables of a study."""
+    return expand(
+        RESULTS / "data/{study}/raw/{table}.csv",
+        study=wildcards.study,
+        table=RAW[wildcards.study],
+    )
+
+
+def fits(study=None):
+    """Names of every estimate, `study.model.sample`."""
+    return [
+        f"{s}.{name}.{sample}"
+        for s in config["studies"]
+        if study in (None, s)
+        for name, model in SPECS["models"][s].items()
+        for sample in model.get("samples", ["full"])
+    ]

@@ -1,0 +1,59 @@
+rule write_paper:
+    input:
+        fits=expand(RESULTS / "estimates/{fit}.csv", fit=fits()),
+        tables=rules.set_tables.output.tex,
+        template="paper/paper.tex.j2",
+        references="paper/refs.bib",
+        text="workflow/specs/text.yaml",
+        library=library("crosssell.paper", "crosssell.tables"),
+    output:
+        paper=RESULTS / "paper.tex",
+        numbers=RESULTS / "numbers.tex",
+    log:
+        LOGS / "write_paper.log",
+    params:
+        layouts={name: spec["layout"] for name, spec in TABLES.items()},
+        results=str(RESULTS),
+    message:
+        "Writing the paper around the results"
+    conda:
+        "../../environment.yml"
+    script:
+        "../../scripts/write_paper.py"
+
+
+rule compile_paper:
+    input:
+        paper=rules.write_paper.output.paper,
+        numbers=rules.write_paper.output.numbers,
+        tables=rules.set_tables.output.tex,
+        library=library("crosssell.typeset"),
+    output:
+        RESULTS / "paper.pdf",
+    log:
+        LOGS / "compile_paper.log",
+    message:
+        "Compiling the paper"
+    conda:
+        "../../environment.yml"
+    script:
+        "../../scripts/compile_paper.py"
+
+
+rule make_report:
+    input:
+        pages=rules.set_tables.output.html,
+        paper=rules.compile_paper.output[0],
+        captions=sorted(str(path) for path in Path("workflow/report").glob("*.rst")),
+    output:
+        RESULTS / "report.html",
+    log:
+        LOGS / "make_report.log",
+    params:
+        config=lambda wildcards: [str(path) for path in workflow.configfiles],
+    message:
+        "Bundling tables, figures and the paper into the report"
+    conda:
+        "../../environment.yml"
+    script:
+        "../../scripts/make_report.py"

@@ -1,0 +1,44 @@
+PUBLISHED = sorted(str(path) for path in Path("synthetic/published").glob("*.yaml"))
+
+
+def firm_tables(study):
+    """Pattern of a study's raw tables, spelled out: Snakemake needs each output by name."""
+    return [str(RESULTS / f"data/{study}/raw/{table}.csv") for table in RAW[study]]
+
+
+rule make_firm_part1:
+    input:
+        published=PUBLISHED,
+        library=library("synthetic.*"),
+    output:
+        raw=firm_tables("part1"),
+        calibration=RESULTS / "calibration/part1.csv",
+    log:
+        LOGS / "make_firm.part1.log",
+    params:
+        study="part1",
+        seed=config["seed"],
+        firm=config["synthetic"]["part1"],
+    message:
+        "Making the synthetic firm of Essay I: 6782 customers, 498 buyers"
+    conda:
+        "../../environment.yml"
+    script:
+        "../../scripts/make_firm.py"
+
+
+use rule make_firm_part1 as make_firm_part2 with:
+    input:
+        published=PUBLISHED,
+        library=library("synthetic.*"),
+    output:
+        raw=firm_tables("part2"),
+        calibration=RESULTS / "calibration/part2.csv",
+    log:
+        LOGS / "make_firm.part2.log",
+    params:
+        study="part2",
+        seed=config["seed"],
+        firm=config["synthetic"]["part2"],
+    message:
+        "Making the synthetic firm of Essay II: 117,721 encounters in seven countries"

@@ -1,0 +1,32 @@
+TABLES = {
+    name: spec
+    for name, spec in SPECS["tables"].items()
+    if spec.get("study", "part1") in config["studies"]
+}
+
+
+rule set_tables:
+    input:
+        fits=expand(RESULTS / "estimates/{fit}.csv", fit=fits()),
+        layouts=sorted({spec["layout"] for spec in TABLES.values()}),
+        templates=["paper/templates/table.tex.j2", "paper/templates/table.html.j2"],
+        library=library("crosssell.tables"),
+    output:
+        tex=expand(RESULTS / "tables/{table}.tex", table=TABLES),
+        csv=expand(RESULTS / "tables/{table}.csv", table=TABLES),
+        html=report(
+            expand(RESULTS / "tables/{table}.html", table=TABLES),
+            category="Tables",
+            caption="../report/tables.rst",
+        ),
+    log:
+        LOGS / "set_tables.log",
+    params:
+        tables=TABLES,
+        folder=lambda wildcards, output: str(Path(output.tex[0]).parent),
+    message:
+        "Setting the tables as .tex, .html and .csv"
+    conda:
+        "../../environment.yml"
+    script:
+        "../../scripts/set_tables.py"
