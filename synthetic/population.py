@@ -26,6 +26,9 @@ Array = NDArray[np.float64]
 SMOOTHING = 1e-2  # |theta| -> sqrt(theta^2 + SMOOTHING^2), theta in nats per standard deviation
 
 
+LONGEST_STEP = 50.0  # largest change of a log weight relative to another, in nats
+
+
 class PopulationError(CrossSellError):
     """A population could not be computed; the message says what to change."""
 
@@ -168,16 +171,21 @@ def tilt(
     box = half_width[use] / scale
     ridge = box**2 / priority[use]
 
-    def evaluate(theta: Array) -> tuple[float, Array]:
-        exponent = log_base + theta @ G
+    def evaluate(theta: Array, exponent: Array) -> tuple[float, Array]:
         log_total = logsumexp(exponent)
         smooth = np.sqrt(theta**2 + SMOOTHING**2)
         value = log_total + box @ (smooth - SMOOTHING) + 0.5 * ridge @ theta**2
         return value, np.exp(exponent - log_total)
 
-    theta = np.zeros(len(G)) if start is None else np.asarray(start, dtype=float)[use] * scale
-    value, weights = evaluate(theta)
-    converged = False
+    theta, exponent = np.zeros(len(G)), log_base
+    value, weights = evaluate(theta, exponent)
+    if start is not None:
+        warm = np.asarray(start, dtype=float)[use] * scale
+        warm_exponent = log_base + warm @ G
+        warm_value, warm_weights = evaluate(warm, warm_exponent)
+        if warm_value < value:
+            theta, exponent, value, weights = warm, warm_exponent, warm_value, warm_weights
+    converged, damping = False, 0.0
     for _ in range(max_iterations):
         mean = G @ weights
         smooth = np.sqrt(theta**2 + SMOOTHING**2)
@@ -186,18 +194,22 @@ def tilt(
             converged = True
             break
         hessian = (G * weights) @ G.T - np.outer(mean, mean)
-        # the last term only guards against rounding: 1e-12 of a variance
-        hessian[np.diag_indices_from(hessian)] += box * SMOOTHING**2 / smooth**3 + ridge + 1e-12
-        step = -cho_solve(cho_factor(hessian), gradient)
-        slope, length = gradient @ step, 1.0
-        while length > 1e-10:
-            trial, trial_weights = evaluate(theta + length * step)
-            if trial <= value + 1e-4 * length * slope + 1e-14 * abs(value):
-                break
-            length /= 2
+        hessian[np.diag_indices_from(hessian)] += box * SMOOTHING**2 / smooth**3 + ridge
+        while damping < 1e6:
+            # 1e-12 of a variance only guards against rounding
+            damped = hessian + (damping + 1e-12) * np.eye(len(hessian))
+            step = -cho_solve(cho_factor(damped), gradient)
+            change = step @ G
+            # where few points carry the weight the curvature says little about a long step
+            if np.ptp(change) < LONGEST_STEP:
+                trial, trial_weights = evaluate(theta + step, exponent + change)
+                if trial <= value + 1e-4 * (gradient @ step) + 1e-14 * abs(value):
+                    break
+            damping = max(4 * damping, 1e-6)
         else:
             break
-        theta, value, weights = theta + length * step, trial, trial_weights
+        theta, exponent = theta + step, exponent + change
+        value, weights, damping = trial, trial_weights, damping / 10
     if not converged and np.abs(gradient).max() > 1e3 * tolerance:
         raise PopulationError(
             f"tilting stopped with a gradient of {np.abs(gradient).max():.1e} standard deviations: "
