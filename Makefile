@@ -12,7 +12,7 @@ export MKL_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1
 export PYTHONHASHSEED := 0
 
-.PHONY: all quick test bench lint lock clean distclean help
+.PHONY: all quick test bench lint lock docs clean distclean help
 .DEFAULT_GOAL := all
 
 all: $(STAMP)  ## set up, then data, estimates, tables, figures, paper and report
@@ -34,6 +34,9 @@ lock: $(STAMP)  ## rewrite requirements.lock and environment.yml from pyproject.
 	@uv pip compile pyproject.toml --extra dev --universal --generate-hashes --python-version 3.11 \
 	  --no-emit-index-url --no-header --no-annotate --quiet --output-file requirements.lock
 	@python scripts/write_environment.py
+
+docs: $(STAMP)  ## rewrite the generated parts of the documentation
+	@python scripts/write_documentation.py
 
 clean:  ## remove everything made, keep the environment
 	rm -rf results logs .snakemake benchmarks/results

@@ -5,7 +5,6 @@ from crosssell.jobs import job
 with job(snakemake) as log:
     import subprocess
     import sys
-    from pathlib import Path
 
     # The report is made by a second Snakemake that looks at what this one has finished.
     command = [sys.executable, "-m", "snakemake", "--nolock", "--cores", "1"]

@@ -10,10 +10,13 @@ with job(snakemake):
     from crosssell import io, paper, tables
 
     numbers = tables.Numbers({Path(p).stem: pd.read_csv(p) for p in snakemake.input.fits})
-    macros = paper.macros(io.read_yaml(snakemake.input.text), numbers)
-    io.write_text(macros, snakemake.output.numbers)
-    layouts = {name: tables.layout(path) for name, path in snakemake.params.layouts.items()}
-    template = Path(snakemake.input.template)
-    io.write_text(
-        paper.write(template, layouts, snakemake.input.references), snakemake.output.paper
+    text = io.read_yaml(snakemake.input.text)
+    io.write_text(paper.macros(text, numbers), snakemake.output.numbers)
+    source = paper.write(
+        Path(snakemake.input.template),
+        text=text,
+        tables={name: tables.layout(path) for name, path in snakemake.params.layouts.items()},
+        figures=snakemake.params.figures,
+        references=snakemake.input.references,
     )
+    io.write_text(source, snakemake.output.paper)

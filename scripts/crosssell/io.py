@@ -15,6 +15,10 @@ import yaml
 
 from crosssell.errors import DataError
 
+TEXT_COLUMNS = (
+    "customer_id agent_id encounter_id sale_id country culture model failure_code rater "
+    "product_type purchase_date started_at date"
+).split()
 VERSIONED = ("python", "numpy", "pandas", "scipy", "statsmodels", "linearmodels", "numba")
 
 
@@ -73,13 +77,7 @@ def read_raw(paths: Iterable[str | os.PathLike]) -> dict[str, pd.DataFrame]:
     DataError
         If a file does not exist.
     """
-    as_text = {
-        name: str
-        for name in (
-            "customer_id agent_id encounter_id sale_id country culture model failure_code rater "
-            "product_type purchase_date started_at date"
-        ).split()
-    }
+    as_text = dict.fromkeys(TEXT_COLUMNS, str)
     tables = {}
     for path in map(Path, paths):
         if not path.exists():

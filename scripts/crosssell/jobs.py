@@ -1,4 +1,4 @@
-"""What every workflow script shares: its log, its thread limit, and how it reports a user's mistake."""
+"""What every workflow script shares: its log, and how it reports a user's mistake."""
 
 from __future__ import annotations
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from crosssell.errors import SpecificationError
 from crosssell.tables import Lookup, Numbers, environment, format_number, tex_escape
 
-DIGITS = dict(
-    zip("0123456789", "Zero One Two Three Four Five Six Seven Eight Nine".split(), strict=True)
-)
+_DIGIT_NAMES = "Zero One Two Three Four Five Six Seven Eight Nine".split()
+DIGITS = {str(digit): name for digit, name in enumerate(_DIGIT_NAMES)}
 
 
 def macro_name(key: str) -> str:
@@ -70,49 +70,117 @@ def bibliography(path: str | Path) -> dict[str, dict[str, str]]:
     return entries
 
 
-def write(template: Path, layouts: Mapping[str, Mapping[str, Any]], references: str | Path) -> str:
+@dataclass
+class _Page:
+    """What the template calls while it is filled, and a record of what it has used."""
+
+    text: Mapping[str, Any]
+    tables: Mapping[str, Mapping[str, Any]]
+    figures: Mapping[str, Mapping[str, Any]]
+    entries: Mapping[str, Mapping[str, str]]
+    cited: set[str] = field(default_factory=set)
+    placed: set[str] = field(default_factory=set)
+    referred: set[str] = field(default_factory=set)
+
+    def num(self, key: str) -> str:
+        """A number of the results, as its macro."""
+        if key not in self.text:
+            raise SpecificationError(f"the paper uses the number {key!r}, which text.yaml lacks.")
+        return macro_name(key) + "{}"
+
+    def _entry(self, key: str) -> Mapping[str, str]:
+        if key not in self.entries:
+            raise SpecificationError(f"the paper cites {key!r}, which refs.bib lacks.")
+        self.cited.add(key)
+        return self.entries[key]
+
+    def cite(self, key: str) -> str:
+        """Name (year), linked to the list of references."""
+        entry = self._entry(key)
+        return rf"\hyperlink{{ref:{key}}}{{{entry['label']} ({entry['year']})}}"
+
+    def citep(self, *keys: str) -> str:
+        """Names and years in parentheses."""
+        links = [
+            rf"\hyperlink{{ref:{key}}}{{{self._entry(key)['label']} {self._entry(key)['year']}}}"
+            for key in keys
+        ]
+        return f"({'; '.join(links)})"
+
+    def references(self) -> str:
+        """Items of the list of works cited, by author."""
+        items = [(self.entries[key]["text"], key) for key in self.cited]
+        return "\n".join(
+            rf"\item[]\hypertarget{{ref:{key}}}{{}}{text}" for text, key in sorted(items)
+        )
+
+    def ref(self, name: str) -> str:
+        """Reference to a table or figure, with its word."""
+        self.referred.add(name)
+        word = "Table" if name in self.tables else "Figure"
+        return rf"{word}~\ref{{{name}}}"
+
+    def table(self, name: str) -> str:
+        """A table as a float: caption above, notes below."""
+        self.placed.add(name)
+        layout = self.tables[name]
+        return (
+            rf"\begin{{table}}\centering\caption{{{tex_escape(layout['title'])}}}\label{{{name}}}"
+            rf"\tablebody{{tables/{name}.tex}}\input{{tables/{name}.notes.tex}}\end{{table}}"
+        )
+
+    def figure(self, name: str) -> str:
+        """A figure as a float: caption below."""
+        self.placed.add(name)
+        caption = self.figures[name]["caption"]
+        return (
+            rf"\begin{{figure}}\centering\includegraphics[width=\linewidth]{{figures/{name}.pdf}}"
+            rf"\caption{{{tex_escape(caption)}}}\label{{{name}}}\end{{figure}}"
+        )
+
+
+def write(
+    template: Path,
+    *,
+    text: Mapping[str, Any],
+    tables: Mapping[str, Mapping[str, Any]],
+    figures: Mapping[str, Mapping[str, Any]],
+    references: str | Path,
+) -> str:
     """Fill the paper's template.
 
     Parameters
     ----------
     template : Path
-        LaTeX with the delimiters of `crosssell.tables.environment`. It may use ``tables`` (the
-        layouts by name), ``cite(key)`` for "Name (year)" and ``citep(key, ...)`` in parentheses.
-    layouts : mapping
+        LaTeX with the delimiters of `crosssell.tables.environment`. It may call ``num(key)``,
+        ``cite(key)``, ``citep(key, ...)``, ``references()``, ``ref(name)``, ``table(name)`` and
+        ``figure(name)``, and loop over ``tables`` and ``figures``.
+    text : mapping
+        Numbers by key, as for `macros`.
+    tables, figures : mapping
+        Layouts and figure specifications by name.
     references : path
-        BibTeX file; the list holds the works cited.
+        BibTeX file.
+
+    Returns
+    -------
+    str
+        LaTeX source.
 
     Raises
     ------
     SpecificationError
-        If the template cites a work that the file lacks.
+        If the template names something that does not exist, or if a table or figure is not
+        placed, or placed but never referred to.
     """
-    entries = bibliography(references)
-    cited: set[str] = set()
-
-    def entry(key: str) -> dict[str, str]:
-        if key not in entries:
-            raise SpecificationError(f"{template.name} cites {key!r}, which {references} lacks.")
-        cited.add(key)
-        return entries[key]
-
-    def cite(key: str) -> str:
-        return rf"\hyperlink{{ref:{key}}}{{{entry(key)['label']} ({entry(key)['year']})}}"
-
-    def citep(*keys: str) -> str:
-        links = [
-            rf"\hyperlink{{ref:{key}}}{{{entry(key)['label']} {entry(key)['year']}}}"
-            for key in keys
-        ]
-        return f"({'; '.join(links)})"
-
-    def references_list() -> str:
-        lines = [
-            rf"\item\hypertarget{{ref:{key}}}{{}}{entries[key]['text']}"
-            for key in entries
-            if key in cited
-        ]
-        return "\n".join(sorted(lines, key=lambda line: line.split("{}", 1)[1]))
-
-    page = environment(template.parent, "tex").get_template(template.name)
-    return page.render(tables=layouts, cite=cite, citep=citep, references_list=references_list)
+    page = _Page(text, tables, figures, bibliography(references))
+    calls = ("num", "cite", "citep", "references", "ref", "table", "figure")
+    source = environment(template.parent, "tex").get_template(template.name)
+    made = source.render(
+        {name: getattr(page, name) for name in calls} | {"tables": tables, "figures": figures}
+    )
+    everything = {*tables, *figures}
+    for what, used in (("placed", page.placed), ("referred to", page.referred)):
+        if everything - used:
+            raise SpecificationError(f"not {what} in the paper: {sorted(everything - used)}.")
+    return made

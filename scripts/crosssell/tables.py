@@ -308,9 +308,11 @@ def to_csv(table: Table) -> pd.DataFrame:
 def renderers(folder: str | Path) -> dict[str, Callable[[Table], str]]:
     """Functions that set a table, by file ending."""
     tex = environment(folder, "tex").get_template("table.tex.j2")
+    notes = environment(folder, "tex").get_template("notes.tex.j2")
     page = environment(folder, "html").get_template("table.html.j2")
     return {
         "tex": lambda table: tex.render(table=table),
+        "notes.tex": lambda table: notes.render(table=table),
         "html": lambda table: page.render(table=table),
         "csv": lambda table: to_csv(table).to_csv(index=False),
     }

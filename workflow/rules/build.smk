@@ -6,9 +6,9 @@ rule build_analysis:
         RESULTS / "data/{study}/analysis.parquet",
     log:
         LOGS / "build_analysis.{study}.log",
-    message:
-        "Building the analysis table of {wildcards.study} from its raw sources"
     conda:
         "../../environment.yml"
+    message:
+        "Building the analysis table of {wildcards.study} from its raw sources"
     script:
         "../../scripts/build_analysis.py"

@@ -1,7 +1,6 @@
 import os
+import sys
 from pathlib import Path
-
-from snakemake.exceptions import WorkflowError
 
 from crosssell import settings
 from crosssell.errors import CrossSellError
@@ -13,7 +12,8 @@ try:
     settings.check(config, Path(workflow.basedir, "workflow/schemas/config.yaml"))
     SPECS = settings.specs(Path(workflow.basedir, "workflow/specs"))
 except CrossSellError as error:
-    raise WorkflowError(str(error)) from None
+    # Not a WorkflowError, which would add where in this file it was raised.
+    sys.exit(str(error))
 
 RESULTS = Path(config["results"])
 LOGS = Path("logs", RESULTS.name)
@@ -37,6 +37,11 @@ def library(*patterns):
         package, _, name = pattern.partition(".")
         found += folders[package].glob(f"{name.replace('.', '/')}.py")
     return sorted(str(path) for path in found)
+
+
+def firm_tables(study):
+    """Pattern of a study's raw tables, spelled out: Snakemake needs each output by name."""
+    return [str(RESULTS / f"data/{study}/raw/{table}.csv") for table in RAW[study]]
 
 
 def raw_sources(wildcards):

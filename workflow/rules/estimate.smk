@@ -14,6 +14,8 @@ rule fit_model:
         json=RESULTS / "estimates/{study}.{model}.{sample}.json",
     log:
         LOGS / "fit_model.{study}.{model}.{sample}.log",
+    conda:
+        "../../environment.yml"
     params:
         model=lambda wildcards: SPECS["models"][wildcards.study][wildcards.model],
         sample=lambda wildcards: SPECS["samples"][wildcards.study][wildcards.sample],
@@ -21,7 +23,5 @@ rule fit_model:
         resampling=config["resampling"],
     message:
         "Estimating {wildcards.model} of {wildcards.study} on the sample {wildcards.sample}"
-    conda:
-        "../../environment.yml"
     script:
         "../../scripts/fit_model.py"

@@ -11,13 +11,13 @@ rule write_paper:
         numbers=RESULTS / "numbers.tex",
     log:
         LOGS / "write_paper.log",
-    params:
-        layouts={name: spec["layout"] for name, spec in TABLES.items()},
-        results=str(RESULTS),
-    message:
-        "Writing the paper around the results"
     conda:
         "../../environment.yml"
+    params:
+        layouts={name: spec["layout"] for name, spec in TABLES.items()},
+        figures={},
+    message:
+        "Writing the paper around the results"
     script:
         "../../scripts/write_paper.py"
 
@@ -32,10 +32,10 @@ rule compile_paper:
         RESULTS / "paper.pdf",
     log:
         LOGS / "compile_paper.log",
-    message:
-        "Compiling the paper"
     conda:
         "../../environment.yml"
+    message:
+        "Compiling the paper"
     script:
         "../../scripts/compile_paper.py"
 
@@ -49,11 +49,11 @@ rule make_report:
         RESULTS / "report.html",
     log:
         LOGS / "make_report.log",
+    conda:
+        "../../environment.yml"
     params:
         config=lambda wildcards: [str(path) for path in workflow.configfiles],
     message:
         "Bundling tables, figures and the paper into the report"
-    conda:
-        "../../environment.yml"
     script:
         "../../scripts/make_report.py"

@@ -1,11 +1,6 @@
 PUBLISHED = sorted(str(path) for path in Path("synthetic/published").glob("*.yaml"))
 
 
-def firm_tables(study):
-    """Pattern of a study's raw tables, spelled out: Snakemake needs each output by name."""
-    return [str(RESULTS / f"data/{study}/raw/{table}.csv") for table in RAW[study]]
-
-
 rule make_firm_part1:
     input:
         published=PUBLISHED,
@@ -15,14 +10,14 @@ rule make_firm_part1:
         calibration=RESULTS / "calibration/part1.csv",
     log:
         LOGS / "make_firm.part1.log",
+    conda:
+        "../../environment.yml"
     params:
         study="part1",
         seed=config["seed"],
         firm=config["synthetic"]["part1"],
     message:
         "Making the synthetic firm of Essay I: 6782 customers, 498 buyers"
-    conda:
-        "../../environment.yml"
     script:
         "../../scripts/make_firm.py"
 

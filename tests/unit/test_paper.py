@@ -1,0 +1,57 @@
+import pytest
+from crosssell import paper
+from crosssell.errors import SpecificationError
+
+PLACES = {"part1.age.2": {"fit": "s.m.full", "equation": "mean", "term": "age", "form": 1}}
+REFERENCES = """
+@article{one, author = {Heckman, James J.}, title = {A {Title}}, journal = {J}, year = {1979}}
+@book{two, author = {A, B. and C, D. and E, F.}, title = {T}, publisher = {P}, year = {2000}}
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(template, tables=None):
+        (tmp_path / "page.tex.j2").write_text(template)
+        (tmp_path / "refs.bib").write_text(REFERENCES)
+        return paper.write(
+            tmp_path / "page.tex.j2",
+            text=PLACES,
+            tables=tables or {},
+            figures={},
+            references=tmp_path / "refs.bib",
+        )
+
+    return write
+
+
+def test_macro_names_are_letters_only():
+    assert paper.macro_name("part1.mean_age.2") == r"\PartOneMeanAgeTwo"
+
+
+def test_citations_are_linked_and_only_cited_works_are_listed(write):
+    made = write('<<cite("one")>> <<citep("two")>> <<references()>>')
+    assert r"\hyperlink{ref:one}{Heckman (1979)}" in made
+    assert r"(\hyperlink{ref:two}{A et al. 2000})" in made
+    assert made.count(r"\hypertarget") == 2
+    assert write('<<cite("one")>><<references()>>').count(r"\hypertarget") == 1
+
+
+@pytest.mark.parametrize(
+    ("template", "named"),
+    [('<<num("gone")>>', "gone"), ('<<cite("gone")>>', "gone")],
+)
+def test_what_does_not_exist_is_named(write, template, named):
+    with pytest.raises(SpecificationError, match=named):
+        write(template)
+
+
+def test_every_table_is_placed_and_referred_to(write):
+    tables = {"table1": {"title": "T & U"}}
+    made = write('<<ref("table1")>> <<table("table1")>>', tables)
+    assert r"Table~\ref{table1}" in made
+    assert r"\caption{T \& U}" in made
+    with pytest.raises(SpecificationError, match="not placed"):
+        write('<<ref("table1")>>', tables)
+    with pytest.raises(SpecificationError, match="not referred to"):
+        write('<<table("table1")>>', tables)
