@@ -5,6 +5,7 @@ import tomllib
 
 import pytest
 import yaml
+
 from crosssell import documentation, environment, settings
 from crosssell.errors import SpecificationError
 

@@ -1,10 +1,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from crosssell import measures
-from crosssell.errors import DataError
 from hypothesis import given
 from hypothesis import strategies as st
+
+from crosssell import measures
+from crosssell.errors import DataError
 
 
 @pytest.mark.parametrize(

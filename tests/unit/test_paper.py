@@ -1,4 +1,5 @@
 import pytest
+
 from crosssell import paper
 from crosssell.errors import SpecificationError
 

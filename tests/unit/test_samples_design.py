@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+
 from crosssell import design, samples
 from crosssell.errors import DataError
 

@@ -1,11 +1,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from crosssell import tables
 from crosssell.errors import SpecificationError
 from crosssell.results import FIELDS, coefficients
-from hypothesis import given
-from hypothesis import strategies as st
 
 LAYOUT = {
     "title": "A <title> & more",

@@ -1,0 +1,83 @@
+"""Scripts run as Snakemake runs them, with a stand-in for the object it hands over."""
+
+import json
+import runpy
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from tests.unit.test_measures import raw_of_three_customers
+
+
+class Files(list):
+    """A list whose members may also have names, as Snakemake's inputs and outputs."""
+
+    def __init__(self, *items, **named):
+        super().__init__([*items, *named.values()])
+        self.__dict__.update(named)
+
+
+@pytest.fixture
+def run(root, tmp_path):
+    """Run one script; returns the text of its log."""
+
+    def run(name, **parts):
+        log = tmp_path / f"{name}.log"
+        handed = SimpleNamespace(log=[str(log)], **parts)
+        runpy.run_path(str(root / f"scripts/{name}.py"), {"snakemake": handed})
+        return log.read_text()
+
+    return run
+
+
+@pytest.fixture
+def raw_files(tmp_path):
+    paths = []
+    for name, table in raw_of_three_customers().items():
+        paths.append(tmp_path / f"{name}.csv")
+        table.to_csv(paths[-1], index=False)
+    return paths
+
+
+def test_build_analysis_writes_the_table_and_says_its_size(run, raw_files, tmp_path):
+    target = tmp_path / "analysis.parquet"
+    parts = {"wildcards": SimpleNamespace(study="part1"), "output": Files(str(target))}
+    log = run("build_analysis", input=Files(raw=raw_files), **parts)
+    assert log == "2 rows, 1 purchases\n"
+    assert pd.read_parquet(target)["customer_id"].tolist() == ["1", "2"]
+
+
+def test_a_users_mistake_is_a_message_and_leaves_nothing_behind(run, raw_files, tmp_path, capsys):
+    target = tmp_path / "analysis.parquet"
+    parts = {"wildcards": SimpleNamespace(study="part1"), "output": Files(str(target))}
+    broken = [path for path in raw_files if path.stem != "sales"] + [
+        tmp_path / "gone" / "sales.csv"
+    ]
+    with pytest.raises(SystemExit) as stopped:
+        run("build_analysis", input=Files(raw=broken), **parts)
+    assert stopped.value.code == 1
+    log = (tmp_path / "build_analysis.log").read_text()
+    assert "sales.csv is missing" in log
+    assert "Traceback" not in log + capsys.readouterr().err
+    assert not target.exists()
+
+
+def test_fit_model_writes_tidy_estimates_and_a_sidecar(run, tmp_path):
+    data = tmp_path / "analysis.parquet"
+    pd.DataFrame({"y": [1.0, 2.0, 4.0, 3.0], "x": [0.0, 1.0, 2.0, 3.0]}).to_parquet(data)
+    output = Files(csv=str(tmp_path / "a.b.c.csv"), json=str(tmp_path / "a.b.c.json"))
+    params = SimpleNamespace(
+        model={"analysis": "ols", "outcome": "y", "terms": ["x"]},
+        sample={"where": {"x": [0, 1, 2]}},
+        seed=1,
+        resampling={"bootstrap": 20, "holdout": 20},
+    )
+    wildcards = {"study": "a", "model": "b", "sample": "c"}
+    run("fit_model", input=Files(data=str(data)), output=output, params=params, wildcards=wildcards)
+    table = pd.read_csv(output.csv).set_index("term")
+    assert table.loc["x", "estimate"] == pytest.approx(1.5)
+    sidecar = json.loads((tmp_path / "a.b.c.json").read_text())
+    assert sidecar["n"] == 3
+    assert sidecar["seed"] == 1
+    assert "numpy" in sidecar["versions"]
