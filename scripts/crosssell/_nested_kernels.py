@@ -110,7 +110,7 @@ def _place(nodes, c, sd, K, up_outer, u, log_weight, up, down):
 def _likelihoods(rows, c, J, K, up, down, weight, log_weight, like, top, total):
     """Likelihood of inner group c at each node (J = K * Q,) times the node's weight.
 
-    ``total`` (K,) receives its sum over the inner nodes; both are to be multiplied by exp(top), (K,).
+    ``total`` (K,) receives its sum over the inner nodes; multiply both by exp(top), shape (K,).
     """
     Q = J // K
     start, stop = rows.first[c], rows.first[c + 1]
