@@ -89,7 +89,7 @@ def lookup(spec: Mapping[str, Any], row: str, column: str, part: str) -> Lookup 
     Lookup or None
         None where the cell is empty.
     """
-    rule = _rule(spec, row, column)
+    rule = rule_at(spec, row, column)
     if "fit" not in rule:
         return None
     names = {"row": row, "column": column, "part": part}
@@ -104,7 +104,7 @@ def lookup(spec: Mapping[str, Any], row: str, column: str, part: str) -> Lookup 
     )
 
 
-def _rule(spec: Mapping[str, Any], row: str, column: str) -> dict[str, Any]:
+def rule_at(spec: Mapping[str, Any], row: str, column: str) -> dict[str, Any]:
     """Every rule that fits a cell, merged in order."""
     merged: dict[str, Any] = {}
     for rule in spec.get("cells", []):
@@ -236,7 +236,7 @@ def _cell(
     """Text of one cell."""
     if column in row:
         return str(row[column])
-    rule = _rule(spec, row["key"], column)
+    rule = rule_at(spec, row["key"], column)
     if "fit" not in rule:
         return ""
     value = lambda part: numbers(lookup(spec, row["key"], column, part))

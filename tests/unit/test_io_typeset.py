@@ -40,7 +40,10 @@ def test_a_missing_raw_file_is_named(tmp_path):
 
 def document(folder, body):
     source = folder / "paper.tex"
-    source.write_text(rf"\documentclass{{article}}\begin{{document}}{body}\end{{document}}")
+    fonts = r"\usepackage[T1]{fontenc}\usepackage{lmodern}"  # those of the paper
+    source.write_text(
+        rf"\documentclass{{article}}{fonts}\begin{{document}}{body}\end{{document}}"
+    )
     return source
 
 

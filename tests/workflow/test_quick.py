@@ -6,8 +6,9 @@ import stat
 
 import pandas as pd
 import pytest
-from crosssell.results import FIELDS, KEYS
 from pypdf import PdfReader
+
+from crosssell.results import FIELDS, KEYS
 
 from .conftest import snakemake
 

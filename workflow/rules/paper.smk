@@ -43,7 +43,6 @@ rule compile_paper:
 rule make_report:
     input:
         pages=rules.set_tables.output.html,
-        paper=rules.compile_paper.output[0],
         captions=sorted(str(path) for path in Path("workflow/report").glob("*.rst")),
     output:
         RESULTS / "report.html",
