@@ -557,6 +557,8 @@ class HeckmanResults(Estimates):
     rho, sigma, mills : float
         Correlation, standard deviation of the outcome's disturbance, and their product, lambda's
         coefficient.
+    core_fit : TwoStepFit
+        The two-step fit in plain arrays; an ML fit's start.
     ancillary : DataFrame, shape (3, 2)
         ``estimate`` and ``std_error`` of rho, sigma and mills_lambda. Heckman's covariance gives
         two-step's rho and sigma no standard error (nan); the sandwich and the bootstrap do.
@@ -583,7 +585,7 @@ class HeckmanResults(Estimates):
         self.model = model
         self.cov_type = cov_type
         self.nclusters = int(codes.max()) + 1 if cov_type == "cluster" else None
-        self._first = first
+        self.core_fit = first
 
     @property
     def rho(self) -> float:
@@ -608,7 +610,7 @@ class HeckmanResults(Estimates):
     @property
     def selection_llf(self) -> float:
         """Log-likelihood of the probit alone."""
-        return self._first.probit.llf
+        return self.core_fit.probit.llf
 
     @cached_property
     def inverse_mills(self) -> pd.Series:
@@ -811,7 +813,7 @@ class HeckmanResults(Estimates):
 
     def diagnostics(self) -> Diagnostics:
         """Return how well the selection correction is identified."""
-        core, first = self.model.core, self._first
+        core, first = self.model.core, self.core_fit
         outcome = self.model.exog.to_numpy()[core.selected]
         with_lambda = np.column_stack([outcome, first.probit.mills[core.selected]])
         return Diagnostics(
@@ -897,7 +899,7 @@ class TwoStepResults(HeckmanResults):
 
     @cached_property
     def _location(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return self._first.gamma, self._first.beta, self._covariance
+        return self.core_fit.gamma, self.core_fit.beta, self._covariance
 
     def _facts(self) -> dict[str, object]:
         return {"Probit log-likelihood": self.selection_llf}
