@@ -12,12 +12,13 @@ import logging
 from dataclasses import dataclass
 
 import numpy as np
-from crosssell.errors import CrossSellError
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import linprog
 from scipy.special import logsumexp
+
+from crosssell.errors import CrossSellError
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ Array = NDArray[np.float64]
 SMOOTHING = 1e-2  # |theta| -> sqrt(theta^2 + SMOOTHING^2), theta in nats per standard deviation
 
 
-LONGEST_STEP = 50.0  # largest change of a log weight relative to another, in nats
+LONGEST_STEP = 500.0  # largest change of a log weight relative to another, in nats
 
 
 class PopulationError(CrossSellError):
@@ -352,24 +353,3 @@ def conflict(
         if without and price(without).price > tolerance:
             rows = without
     return rows
-
-
-def systematic(weights: ArrayLike, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Systematic resampling: each point comes floor(size * w) or one more times.
-
-    Parameters
-    ----------
-    weights : array, shape (n,)
-        Non-negative; normalised here.
-    size : int
-        Draws.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    ndarray of int, shape (size,)
-        Indices in ascending order: sort the points first to stratify by the sorting key.
-    """
-    edges = np.cumsum(np.asarray(weights, dtype=float))
-    ticks = (np.arange(size) + rng.random()) / size * edges[-1]
-    return np.minimum(np.searchsorted(edges, ticks, side="right"), len(edges) - 1)
