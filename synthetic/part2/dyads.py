@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from crosssell.measures import cultural_distance
 from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 
+from crosssell.measures import cultural_distance
 from synthetic.population import PopulationError, tilt
 from synthetic.published import Printed
 

@@ -1,0 +1,26 @@
+"""What a study's generator returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Firm:
+    """A synthetic firm.
+
+    Attributes
+    ----------
+    raw : mapping of str to DataFrame
+        Raw sources by name, as a firm's own systems would export them; `crosssell.measures.build`
+        turns them into the analysis table.
+    calibration : DataFrame
+        One row per published number: id, target, achieved_population, achieved_sample, slack
+        (half-widths), priority, certificate (why a number cannot hold; empty otherwise).
+    """
+
+    raw: Mapping[str, pd.DataFrame]
+    calibration: pd.DataFrame
