@@ -27,7 +27,8 @@ Array = NDArray[np.float64]
 SMOOTHING = 1e-2  # |theta| -> sqrt(theta^2 + SMOOTHING^2), theta in nats per standard deviation
 
 
-LONGEST_STEP = 500.0  # largest change of a log weight relative to another, in nats
+FLOORS = 10.0 ** -np.arange(1, 13)  # ridges of the path, in variances of a row
+PATH_TOLERANCE = 1e-3  # gradient at which the path moves on, in standard deviations of a row
 
 
 class PopulationError(CrossSellError):
@@ -172,50 +173,57 @@ def tilt(
     box = half_width[use] / scale
     ridge = box**2 / priority[use]
 
-    def evaluate(theta: Array, exponent: Array) -> tuple[float, Array]:
+    def evaluate(theta: Array, exponent: Array, ridge: Array) -> tuple[float, Array]:
         log_total = logsumexp(exponent)
         smooth = np.sqrt(theta**2 + SMOOTHING**2)
         value = log_total + box @ (smooth - SMOOTHING) + 0.5 * ridge @ theta**2
         return value, np.exp(exponent - log_total)
 
+    # Far from the optimum few points carry the weight and the curvature misleads. A ridge that
+    # falls tenfold from solution to solution keeps every Newton step inside its region of trust.
     theta, exponent = np.zeros(len(G)), log_base
-    value, weights = evaluate(theta, exponent)
+    floors = FLOORS[ridge.min() < FLOORS]
     if start is not None:
         warm = np.asarray(start, dtype=float)[use] * scale
         warm_exponent = log_base + warm @ G
-        warm_value, warm_weights = evaluate(warm, warm_exponent)
-        if warm_value < value:
-            theta, exponent, value, weights = warm, warm_exponent, warm_value, warm_weights
-    converged, damping = False, 0.0
-    for _ in range(max_iterations):
-        mean = G @ weights
-        smooth = np.sqrt(theta**2 + SMOOTHING**2)
-        gradient = mean + box * theta / smooth + ridge * theta
-        if np.abs(gradient).max() < tolerance:
-            converged = True
-            break
-        hessian = (G * weights) @ G.T - np.outer(mean, mean)
-        hessian[np.diag_indices_from(hessian)] += box * SMOOTHING**2 / smooth**3 + ridge
-        while damping < 1e6:
-            # 1e-12 of a variance only guards against rounding
-            damped = hessian + (damping + 1e-12) * np.eye(len(hessian))
-            step = -cho_solve(cho_factor(damped), gradient)
-            change = step @ G
-            # where few points carry the weight the curvature says little about a long step
-            if np.ptp(change) < LONGEST_STEP:
-                trial, trial_weights = evaluate(theta + step, exponent + change)
+        if evaluate(warm, warm_exponent, ridge)[0] < 0.0:
+            theta, exponent, floors = warm, warm_exponent, floors[len(floors) :]
+    steps = 0
+    for floor in (*floors, 0.0):
+        penalty = np.maximum(ridge, floor)
+        goal = tolerance if floor == 0.0 else PATH_TOLERANCE
+        value, weights = evaluate(theta, exponent, penalty)
+        damping, gradient = 0.0, np.full(len(G), np.inf)
+        for _ in range(max_iterations):
+            mean = G @ weights
+            smooth = np.sqrt(theta**2 + SMOOTHING**2)
+            gradient = mean + box * theta / smooth + penalty * theta
+            if np.abs(gradient).max() < goal:
+                break
+            hessian = (G * weights) @ G.T - np.outer(mean, mean)
+            hessian[np.diag_indices_from(hessian)] += box * SMOOTHING**2 / smooth**3 + penalty
+            while damping < 1e6:
+                # 1e-12 of a variance only guards against rounding
+                damped = hessian + (damping + 1e-12) * np.eye(len(hessian))
+                step = -cho_solve(cho_factor(damped), gradient)
+                change = step @ G
+                trial, trial_weights = evaluate(theta + step, exponent + change, penalty)
                 if trial <= value + 1e-4 * (gradient @ step) + 1e-14 * abs(value):
                     break
-            damping = max(4 * damping, 1e-6)
-        else:
-            break
-        theta, exponent = theta + step, exponent + change
-        value, weights, damping = trial, trial_weights, damping / 10
-    if not converged and np.abs(gradient).max() > 1e3 * tolerance:
+                damping = max(4 * damping, 1e-6)
+            else:
+                break
+            theta, exponent = theta + step, exponent + change
+            value, weights, damping = trial, trial_weights, damping / 10
+            steps += 1
+    worst = np.abs(gradient).max()
+    converged = bool(worst < tolerance)
+    if worst > max(1e3 * tolerance, 1e-5):
         raise PopulationError(
-            f"tilting stopped with a gradient of {np.abs(gradient).max():.1e} standard deviations: "
+            f"tilting stopped with a gradient of {worst:.1e} standard deviations: "
             "lower the priorities of the rows that conflict or widen the support"
         )
+    logger.debug("tilted in %d Newton steps", steps)
     dual = np.zeros(len(F))
     dual[use] = theta / scale
     achieved = F @ weights
