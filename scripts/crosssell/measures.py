@@ -229,6 +229,7 @@ def build(
         return table.drop(columns="encounter_id")
     table["duration"] = rows["minutes"]
     table["customer_country"] = of_customer("country")
+    table["customer_culture"] = of_customer("culture")
     table["agent_country"] = of_agent("country")
     table["dyad"] = table["customer_country"] + "-" + table["agent_country"]
     table["cultural_distance"] = cultural_distance(

@@ -19,7 +19,6 @@ from crosssell.estimation import INTERCEPT
 from crosssell.results import coefficients
 from crosssell.twostep import mills
 
-LAMBDA = "mills_lambda"
 _RISK, _FUNCTIONALITY = "risk_aversion", "product_functionality"
 
 #: Rows of Table 4: the levels that each segment of customers is set to.
@@ -121,6 +120,11 @@ def printed_revenues(
     first_step = unit_change(slopes, _RISK, {**means, _FUNCTIONALITY: 1.0}, LEFT_OUT)
     rows["a.0"] = rows["a.1"] - first_step
     return rows
+
+
+def acceptance(index: np.ndarray | float) -> np.ndarray | float:
+    """Acceptance probability at a selection index."""
+    return stats.norm.cdf(index)
 
 
 def average_correction(coefficient: float, acceptance: float) -> float:
@@ -226,7 +230,7 @@ class SelectionModel:
             found = []
             for Z, X in designs:
                 index = Z @ gamma
-                probability = stats.norm.cdf(index)
+                probability = acceptance(index)
                 revenue = X @ beta + coefficient * mills(index)
                 found += [probability.mean(), revenue.mean(), (probability * revenue).mean()]
             return np.array(found)
@@ -270,8 +274,8 @@ def effect_weights(
     columns = []
     for term in terms:
         factors = term.split(":")
-        others = [at[name] for name in factors if name != variable]
-        columns.append(np.prod(others, axis=0) if variable in factors else 0.0)
+        held = [at[name] for name in factors if name != variable] if variable in factors else [0.0]
+        columns.append(np.prod(held, axis=0))
     return np.stack(np.broadcast_arrays(*map(np.atleast_1d, columns)), axis=1)
 
 

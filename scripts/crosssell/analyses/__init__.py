@@ -5,7 +5,12 @@ linearmodels); here its answers take the package's one schema. The rooms: `descr
 and simple tests), `selection` (Essay I's model), `purchases` (Essay II's).
 """
 
-from crosssell.analyses import describe, purchases, selection  # noqa: F401 (they register)
+from crosssell.analyses import (  # noqa: F401 (they register)
+    curves,
+    describe,
+    purchases,
+    selection,
+)
 from crosssell.analyses.registry import ANALYSES, run
 
 __all__ = ["ANALYSES", "run"]

@@ -16,11 +16,18 @@ from crosssell.results import Result, coefficients, values
 
 
 @analysis
-def descriptives(data: pd.DataFrame, columns: Sequence[str]) -> Result:
+def descriptives(
+    data: pd.DataFrame,
+    columns: Sequence[str],
+    explanatory: Sequence[str] = (),
+    count: Sequence[str] = (),
+) -> Result:
     """Means (with standard errors), standard deviations, ranges and the lower correlation triangle.
 
     Missing values are left out column by column, and pair by pair for correlations. The critical
-    correlations are those at which a correlation of this many rows becomes significant.
+    correlations are those at which a correlation of this many rows becomes significant; the highest
+    is the largest in size among `explanatory` columns. Of the columns in `count`, the number of
+    ``distinct`` values and of rows per value (``rows_per``) are given.
     """
     table = data[[name for name in columns if name in data]].astype(float)
     table = table.loc[:, table.notna().any()]
@@ -36,6 +43,9 @@ def descriptives(data: pd.DataFrame, columns: Sequence[str]) -> Result:
     df = len(table) - 2
     t = {level: stats.t.isf(level / 2, df) for level in (0.01, 0.05)}
     critical = {str(level): value / np.sqrt(df + value**2) for level, value in t.items()}
+    among = [f"{row}~{column}" for row in explanatory for column in explanatory if row != column]
+    highest = max((pairs[pair] for pair in among if pair in pairs), key=abs, default=np.nan)
+    distinct = data[[name for name in count if name in data]].nunique().astype(float)
     rows = [
         values("mean", mean.to_dict(), std_error=error),
         values("sd", sd.to_dict()),
@@ -44,6 +54,10 @@ def descriptives(data: pd.DataFrame, columns: Sequence[str]) -> Result:
         values("max", table.max().to_dict()),
         values("correlation", pairs),
         values("critical_correlation", critical),
+        values("highest_correlation", {"explanatory": highest}),
+        values("present", (n / len(table)).to_dict()),
+        values("distinct", distinct.to_dict()),
+        values("rows_per", (len(table) / distinct).to_dict()),
     ]
     return Result(pd.concat(rows), {"n": len(table)})
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
+from crosssell import measures
+from crosssell.analyses.interactions import interaction_rows
 from crosssell.analyses.registry import analysis
 from crosssell.design import regressors
+from crosssell.nested_logit import NestedLogitModel
 from crosssell.results import Result, coefficients, values
+
+DISTANCE = "cultural_distance"
 
 
 @analysis
@@ -21,15 +27,24 @@ def nested_logit(
     method: str = "quadrature",
 ) -> Result:
     """Random-intercept logit; see `crosssell.nested_logit.NestedLogitModel`."""
-    from crosssell.nested_logit import NestedLogitModel
+    fit = _fit(data, outcome, terms, groups, centre, method)
+    numbers = {"n": float(len(data))}
+    if fit.llf is not None:  # penalised quasi-likelihood has none
+        numbers |= {"llf": fit.llf, "aic": fit.aic, "bic": fit.bic}
+    info = {**numbers, "n": len(data), "method": method, "boundary": list(fit.boundary)}
+    return Result(pd.concat([fit.to_frame(), values("fit", numbers)]), info)
 
-    model = NestedLogitModel(
-        data[outcome], regressors(data, terms, centre=centre), data[list(groups)]
-    )
-    fit = model.fit(method=method)
-    info = {"n": len(data), "llf": fit.llf, "aic": fit.aic, "bic": fit.bic}
-    fits = values("fit", {"llf": fit.llf, "aic": fit.aic, "bic": fit.bic})
-    return Result(pd.concat([fit.to_frame(), fits]), info)
+
+def _fit(
+    data: pd.DataFrame,
+    outcome: str,
+    terms: Sequence[str],
+    groups: Sequence[str],
+    centre: bool | Sequence[str] = True,
+    method: str = "quadrature",
+) -> Any:
+    design = regressors(data, terms, centre=centre)
+    return NestedLogitModel(data[outcome], design, data[list(groups)]).fit(method=method)
 
 
 @analysis
@@ -39,12 +54,98 @@ def logit(
     terms: Sequence[str],
     groups: Sequence[str] = (),
     centre: bool | Sequence[str] = True,
+    cluster: str | None = None,
 ) -> Result:
     """Logit that ignores the hierarchy (`groups` are accepted and not used)."""
     import statsmodels.api as sm
 
     design = regressors(data, terms, centre=centre)
-    fit = sm.GLM(data[outcome], design, family=sm.families.Binomial()).fit()
-    numbers = {"llf": fit.llf, "aic": fit.aic, "bic": fit.bic_llf}
-    rows = [coefficients("fixed", fit.params, fit.bse, design.columns), values("fit", numbers)]
-    return Result(pd.concat(rows), {"n": len(data), "converged": bool(fit.converged)} | numbers)
+    options = {}
+    if cluster:
+        codes = pd.factorize(data[cluster])[0]
+        options = {"cov_type": "cluster", "cov_kwds": {"groups": codes}}
+    fit = sm.GLM(data[outcome], design, family=sm.families.Binomial()).fit(**options)
+    numbers = {"n": float(len(data)), "llf": fit.llf, "aic": fit.aic, "bic": fit.bic_llf}
+    rows = [coefficients("outcome", fit.params, fit.bse, design.columns), values("fit", numbers)]
+    info = {**numbers, "n": len(data), "converged": bool(fit.converged)}
+    return Result(pd.concat(rows), info)
+
+
+@analysis
+def linear_probability(
+    data: pd.DataFrame,
+    outcome: str,
+    terms: Sequence[str],
+    absorb: Sequence[str],
+    clusters: Sequence[str],
+    centre: bool | Sequence[str] = True,
+) -> Result:
+    """Linear probability model with absorbed groups and one- or two-way clustered errors.
+
+    Coefficients are also given over p (1 - p), the logit's slope at the overall rate, on which
+    scale they compare with log odds (equation ``log_odds``).
+    """
+    from linearmodels.iv.absorbing import AbsorbingLS
+
+    design = regressors(data, terms, centre=centre, constant=False)
+    effects = data[list(absorb)].astype("category")
+    codes = data[list(clusters)].apply(lambda labels: pd.factorize(labels)[0])
+    model = AbsorbingLS(data[outcome].astype(float), design, absorb=effects)
+    fit = model.fit(cov_type="clustered", clusters=codes, debiased=True)
+    rate = data[outcome].mean()
+    slope = rate * (1 - rate)
+    numbers = {"n": float(len(data)), "r_squared": fit.rsquared}
+    rows = [
+        coefficients("outcome", fit.params, fit.std_errors, design.columns),
+        coefficients("log_odds", fit.params / slope, fit.std_errors / slope, design.columns),
+        values("fit", numbers),
+    ]
+    return Result(pd.concat(rows), {"n": len(data), "r_squared": fit.rsquared})
+
+
+@analysis
+def logit_interactions(
+    data: pd.DataFrame,
+    outcome: str,
+    terms: Sequence[str],
+    groups: Sequence[str],
+    pairs: Sequence[Sequence[str]],
+) -> Result:
+    """Conditional effects on the log odds along moderators; see `interactions.interaction_rows`."""
+    fit = _fit(data, outcome, terms, groups)
+    covariance = fit.cov_params().loc["outcome", "outcome"]
+    centres = data.mean(numeric_only=True)
+    rows = interaction_rows(fit.params["outcome"], covariance, data, pairs, centres)
+    return Result(rows, {"n": len(data)})
+
+
+@analysis
+def distance_variants(
+    data: pd.DataFrame,
+    outcome: str,
+    terms: Sequence[str],
+    groups: Sequence[str],
+    formulas: Sequence[str],
+    scores: Sequence[str],
+) -> Result:
+    """How the effect of cultural distance depends on its formula and on the scores.
+
+    Effects are per standard deviation of the distance, so that formulas compare; interactions are
+    per unit of the other variable. ``region`` scores take the language region of a customer where
+    the country has several, ``country`` scores the country's own. Equations are
+    ``<formula>.<scores>``; ``distance.`` before them holds mean and standard deviation.
+    """
+    rows = []
+    for score in scores:
+        customer = data["customer_culture" if score == "region" else "customer_country"]
+        for formula in formulas:
+            distance = measures.cultural_distance(customer, data["agent_country"], formula)
+            spread = distance.std()
+            variant = data.assign(**{DISTANCE: distance / spread})
+            fit = _fit(variant, outcome, terms, groups)
+            name = f"{formula}.{score}"
+            found = fit.to_frame()
+            found = found[found["term"].str.split(":").map(lambda names: DISTANCE in names)]
+            numbers = {"mean": distance.mean(), "sd": spread, "llf": fit.llf}
+            rows += [found.assign(equation=name), values(f"distance.{name}", numbers)]
+    return Result(pd.concat(rows), {"n": len(data)})
