@@ -57,14 +57,14 @@ def as_frame(values: object, prefix: str) -> pd.DataFrame:
         array = np.asarray(values)
         array = array[:, None] if array.ndim == 1 else array
         frame = pd.DataFrame(array, columns=[f"{prefix}{j}" for j in range(array.shape[1])])
-    frame = frame.rename(columns=str)
-    repeated = frame.columns[frame.columns.duplicated()].unique()
-    if len(repeated):
+    names = [str(name) for name in frame]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
         raise DataError(
             f"Two columns are named {_listed(repeated)}.", "Rename or drop one of them.", repeated
         )
     try:
-        return frame.astype(float)
+        array = frame.to_numpy(dtype=float, na_value=np.nan)
     except (TypeError, ValueError):
         words = [name for name in frame if not pd.api.types.is_numeric_dtype(frame[name])]
         raise DataError(
@@ -72,6 +72,7 @@ def as_frame(values: object, prefix: str) -> pd.DataFrame:
             "Convert it to numbers, or write C(column) in a formula to make it categorical.",
             words,
         ) from None
+    return pd.DataFrame(array, index=frame.index, columns=names)
 
 
 def formula_frames(

@@ -230,8 +230,11 @@ def probit(
         ``converged`` is False when no maximum exists (separation) or none was found.
     """
     w = np.ones(len(signed)) if weights is None else weights
-    gamma = np.zeros(signed.shape[1]) if start is None else start
-    fit = _probit_at(signed, w, gamma)
+    if start is None:
+        # Newton's first step from zero, where all rows have the same curvature.
+        products = (signed * w[:, None]).T @ signed
+        start = linalg.lstsq(products, math.sqrt(math.pi / 2) * (w @ signed))[0]
+    fit = _probit_at(signed, w, start)
     for _ in range(MAX_ITERATIONS):
         gradient = signed.T @ (w * fit.mills)
         try:
@@ -240,8 +243,8 @@ def probit(
             break
         decrement = gradient @ step
         trial = _probit_at(signed, w, fit.coefficients + step)
-        # Near the maximum a full step cannot overshoot, and the likelihood need not be looked at.
-        while decrement > 1 and trial.llf < fit.llf and np.abs(step).max() > 1e-3:
+        # A small step cannot overshoot, and the likelihood need not be looked at.
+        while decrement > 100 and trial.llf < fit.llf and np.abs(step).max() > 1e-3:
             step /= 2
             trial = _probit_at(signed, w, fit.coefficients + step)
         fit = trial
@@ -254,7 +257,8 @@ def _probit_at(signed: np.ndarray, weights: np.ndarray, gamma: np.ndarray) -> Pr
     """Evaluate the probit at given coefficients."""
     index = signed @ gamma
     ratio = _mills_many(index[None], _TABLE)[0]
-    information = (signed * (weights * ratio * (ratio + index))[:, None]).T @ signed
+    curvature = weights * ratio * (ratio + index)
+    information = (signed.T * curvature) @ signed
     return Probit(
         coefficients=gamma,
         index=index,
@@ -354,7 +358,9 @@ class TwoStep:
         self.to_beta = _inverse(X, x_factor) * math.sqrt(len(X))
         self.to_gamma = _inverse(Z, z_factor) * math.sqrt(len(Z))
         self.X = X @ self.to_beta
-        self.signed = (Z @ self.to_gamma) * np.where(selected, 1.0, -1.0)[:, None]
+        signs = np.where(selected, 1.0, -1.0)
+        # Columns contiguous: the products of a single fit then run half again as fast.
+        self.signed = ((self.to_gamma.T @ Z.T) * signs).T
 
     def fit(self, start: np.ndarray | None = None) -> TwoStepFit:
         """Fit both steps to the full sample.
