@@ -183,7 +183,8 @@ def build(name: str, layout: Mapping[str, Any], spec: Mapping[str, Any], numbers
         ``notes`` and ``legend``.
     spec : mapping
         See `lookup`; a rule's ``show`` is the cell's form, in which ``{part:form}`` stands for a
-        number and ``{stars}`` for its stars.
+        number and ``{stars}`` for its stars. Its ``words``, if any, are shown instead: the word for
+        each value that a coded number can take.
     numbers : Numbers
 
     Returns
@@ -240,6 +241,8 @@ def _cell(
     if "fit" not in rule:
         return ""
     value = lambda part: numbers(lookup(spec, row["key"], column, part))
+    if "words" in rule:
+        return str(rule["words"].get(value("estimate"), ""))
     parts = re.findall(r"\{(\w+):([^}]+)\}", rule["show"])
     if all(np.isnan(value(part)) for part, _ in parts):
         return ""

@@ -40,8 +40,9 @@ def interaction_rows(
     DataFrame
         ``effect.<variable>|<moderator>`` by the moderator's value; ``at`` with the effect at the
         moderator's ``low`` (mean less one SD, or the smaller of two values), ``mean`` and ``high``;
-        ``region`` with the Johnson-Neyman boundaries ``low`` and ``high``, whether the effect is
-        significant ``inside`` them, and the ``share`` of rows at which it is.
+        ``region`` with the Johnson-Neyman boundaries ``low`` and ``high``, ``where`` the effect is
+        significant (0 outside them, 1 between them, 2 nowhere, 3 everywhere), and the ``share`` of
+        rows at which it is.
     """
     columns = sorted(
         {name for pair in pairs for name in pair} | set(":".join(params.index).split(":"))
@@ -104,7 +105,7 @@ def _region(
     numbers = {
         f"{name}.low": region.low + shift[moderator],
         f"{name}.high": region.high + shift[moderator],
-        f"{name}.inside": float(region.inside),
+        f"{name}.where": float(region.inside) + 2 * np.isnan(region.low),
         f"{name}.share": region.holds((observed - shift[moderator]).to_numpy()).mean(),
     }
     return values("region", numbers)
