@@ -24,11 +24,17 @@ from typing import Any
 
 import jsonschema
 import yaml
+
 from crosssell.errors import CrossSellError
 
 HERE = Path(__file__).parent
 SCHEMA = HERE / "schema.yaml"
 NOT_NUMBERS = {"schema.yaml", "relations.yaml", "relations.schema.yaml"}
+
+# units in which a number printed without decimals is a count, a code or the end of a scale
+WHOLE = frozenset(
+    "count code df year years months days minutes encounters points rank rating".split()
+)
 
 
 class PublishedError(CrossSellError, ValueError):
@@ -106,10 +112,17 @@ class Printed:
     role: str
 
     @property
+    def exact(self) -> bool:
+        """Whether it is a whole number that was counted or chosen, not rounded."""
+        return self.decimals == 0 and self.unit in WHOLE
+
+    @property
     def interval(self) -> tuple[float, float]:
         """Every value that rounds to what is printed, as (lowest, highest)."""
         if self.comparison == "<":
             return 0.0, self.value
+        if self.exact:
+            return self.value, self.value
         return self.value - self.half_width, self.value + self.half_width
 
     def matches(self, value: float) -> bool:
