@@ -163,6 +163,7 @@ class HeckmanModel:
         cov_type: Covariance = "heckman",
         groups: object = None,
         start: np.ndarray | None = None,
+        start_rho: float | None = None,
     ) -> TwoStepResults | MaximumLikelihoodResults:
         """Estimate the model.
 
@@ -178,6 +179,8 @@ class HeckmanModel:
             Cluster of each row, for ``cov_type="cluster"``.
         start : ndarray, shape (kz,), optional
             Selection coefficients to start from, say those of a similar specification.
+        start_rho : float, optional
+            Correlation from which ML starts, within (-1, 1); the two-step estimate if not given.
 
         Returns
         -------
@@ -194,12 +197,14 @@ class HeckmanModel:
         """
         if method not in ("twostep", "ml"):
             raise SpecificationError(f"There is no method {method!r}.", "Use 'twostep' or 'ml'.")
+        if start_rho is not None and not -1 < start_rho < 1:
+            raise SpecificationError(f"start_rho={start_rho} is not within (-1, 1).", "Use 0.5.")
         codes = self._groups(cov_type, groups)
         first = self.core.fit(start)
         self._check_first_step(first)
         if method == "twostep":
             return self._two_step(first, cov_type, codes)
-        return self._maximum_likelihood(first, cov_type, codes)
+        return self._maximum_likelihood(first, cov_type, codes, start_rho)
 
     def _two_step(
         self, fit: TwoStepFit, cov_type: Covariance, codes: np.ndarray | None
@@ -222,17 +227,25 @@ class HeckmanModel:
         return TwoStepResults(self, fit, covariance, cov_type, codes, ancillary)
 
     def _maximum_likelihood(
-        self, first: TwoStepFit, cov_type: Covariance, codes: np.ndarray | None
+        self,
+        first: TwoStepFit,
+        cov_type: Covariance,
+        codes: np.ndarray | None,
+        start_rho: float | None,
     ) -> MaximumLikelihoodResults:
         likelihood = _Likelihood(self.core, first)
-        theta = likelihood.maximise()
+        # The two-step rho may lie outside (-1, 1); as a mere start it is brought inside.
+        rho = float(np.clip(first.rho, -0.9, 0.9)) if start_rho is None else start_rho
+        theta = likelihood.maximise(rho)
         llf, _, hessian = likelihood.evaluate(theta)
         covariance = linalg.inv(-hessian)
         if codes is not None:
             covariance = _sandwich(likelihood.scores(theta) @ covariance, codes)
         params, jacobian = likelihood.natural(theta)
         covariance = jacobian @ covariance @ jacobian.T
-        return MaximumLikelihoodResults(self, first, params, covariance, cov_type, codes, llf)
+        return MaximumLikelihoodResults(
+            self, likelihood, theta, params, covariance, cov_type, codes, llf
+        )
 
     def _chosen(self, selected: np.ndarray) -> np.ndarray:
         chosen = selected == 1
@@ -279,7 +292,8 @@ class HeckmanModel:
                 f"The probit did not converge in {MAX_ITERATIONS} steps.",
                 "Check the selection regressors for extreme values.",
             )
-        if lambda_tolerance(self.core, fit) < 1e-12:
+        ratio, rest = _unexplained_lambda(self.core, fit)
+        if np.linalg.norm(rest) < 1e-8 * np.linalg.norm(ratio):
             raise CollinearityError(
                 f"{LAMBDA} is a linear combination of the outcome regressors.",
                 "Add regressors to the selection equation.",
@@ -330,12 +344,10 @@ def separating_columns(exog: pd.DataFrame, selected: np.ndarray) -> tuple[str, .
     )
 
 
-def lambda_tolerance(core: TwoStep, fit: TwoStepFit) -> float:
-    """Return the share of lambda's variation that the outcome regressors leave unexplained."""
+def _unexplained_lambda(core: TwoStep, fit: TwoStepFit) -> tuple[np.ndarray, np.ndarray]:
+    """Return lambda (n1,) and its residuals from the outcome regressors (n1,)."""
     ratio = fit.probit.mills[core.selected]
-    rest = ratio - core.X @ (core.X.T @ ratio) / len(ratio)
-    total = ratio - ratio.mean()
-    return float(rest @ rest / max(total @ total, np.finfo(float).tiny))
+    return ratio, ratio - core.X @ (core.X.T @ ratio) / len(ratio)
 
 
 def _sandwich(influence: np.ndarray, codes: np.ndarray) -> np.ndarray:
@@ -380,24 +392,34 @@ class _Likelihood:
         b = linalg.solve_triangular(self.core.to_beta, self.first.beta[:-1]) / self.scale
         return np.concatenate([self.first.probit.coefficients, b, [1.0, math.atanh(rho)]])
 
-    def maximise(self) -> np.ndarray:
-        """Return the maximum found by Newton's method with backtracking.
+    def maximise(self, rho: float) -> np.ndarray:
+        """Return the maximum that Newton's method with backtracking reaches from a given rho.
 
         Raises
         ------
         ConvergenceError
         """
-        # The two-step rho may lie outside (-1, 1); as a mere start it is brought inside.
-        starts = [float(np.clip(self.first.rho, -0.9, 0.9)), 0.0, 0.5, -0.5, 0.9, -0.9]
-        for rho in starts:
-            theta, converged = self._newton(self.start(rho))
+        for other in (rho, 0.0, math.copysign(0.7, -rho)):
+            theta, converged = self._newton(self.start(other))
             if converged:
                 return theta
         raise ConvergenceError(
-            f"The likelihood still rises at rho = {math.tanh(theta[-1]):.6f}.",
+            "The likelihood has no maximum within -1 < rho < 1, or Newton's method missed it.",
             "Rho is on its boundary or hardly identified: use method='twostep', add an exclusion "
             "restriction, or drop regressors that lambda is collinear with (see diagnostics()).",
         )
+
+    def other_maxima(self, theta: np.ndarray) -> list[tuple[float, float]]:
+        """Return (rho, log-likelihood) of the local maxima other than `theta`, highest first.
+
+        Given rho the maximum is unique, but the profile in rho may have several.
+        """
+        found = {}
+        for rho in (-0.9, -0.5, 0.0, 0.5, 0.9):
+            other, converged = self._newton(self.start(rho))
+            if converged and abs(other[-1] - theta[-1]) > 1e-4:
+                found[round(other[-1], 4)] = (math.tanh(other[-1]), self.evaluate(other)[0])
+        return sorted(found.values(), key=lambda maximum: -maximum[1])
 
     def _newton(self, theta: np.ndarray) -> tuple[np.ndarray, bool]:
         llf, gradient, hessian = self.evaluate(theta)
@@ -814,10 +836,11 @@ class HeckmanResults(Estimates):
     def diagnostics(self) -> Diagnostics:
         """Return how well the selection correction is identified."""
         core, first = self.model.core, self.core_fit
+        ratio, rest = _unexplained_lambda(core, first)
         outcome = self.model.exog.to_numpy()[core.selected]
-        with_lambda = np.column_stack([outcome, first.probit.mills[core.selected]])
+        with_lambda = np.column_stack([outcome, ratio])
         return Diagnostics(
-            lambda_r2=1 - lambda_tolerance(core, first),
+            lambda_r2=float(1 - rest @ rest / (len(ratio) * ratio.var())),
             condition_number=_condition(with_lambda),
             condition_number_without_lambda=_condition(outcome),
             excluded=self.model.excluded,
@@ -843,7 +866,10 @@ class HeckmanResults(Estimates):
             error = "" if np.isnan(row.std_error) else f" ({row.std_error:.4f})"
             facts[str(name)] = f"{row.estimate:.4f}{error}"
         title = f"Heckman selection model, {words[self.method]}"
-        return Summary(title, facts, self.to_frame(), self.diagnostics().notes)
+        return Summary(title, facts, self.to_frame(), (*self.diagnostics().notes, *self._notes()))
+
+    def _notes(self) -> list[str]:
+        return []
 
     def _facts(self) -> dict[str, object]:
         raise NotImplementedError
@@ -921,7 +947,8 @@ class MaximumLikelihoodResults(HeckmanResults):
     def __init__(
         self,
         model: HeckmanModel,
-        first: TwoStepFit,
+        likelihood: _Likelihood,
+        theta: np.ndarray,
         params: np.ndarray,
         covariance: np.ndarray,
         cov_type: Covariance,
@@ -929,8 +956,11 @@ class MaximumLikelihoodResults(HeckmanResults):
         llf: float,
     ) -> None:
         terms = ("log_sigma", "atanh_rho")
-        super().__init__(model, first, params, covariance, list(model.exog), terms, cov_type, codes)
+        super().__init__(
+            model, likelihood.first, params, covariance, list(model.exog), terms, cov_type, codes
+        )
         self.llf = llf
+        self._likelihood, self._theta = likelihood, theta
         sigma, rho = math.exp(params[-2]), math.tanh(params[-1])
         # Rows rho, sigma, lambda = rho sigma; columns log sigma, atanh rho.
         jacobian = np.array([[0, 1 - rho**2], [sigma, 0], [rho * sigma, sigma * (1 - rho**2)]])
@@ -940,6 +970,18 @@ class MaximumLikelihoodResults(HeckmanResults):
             index=["rho", "sigma", LAMBDA],
         )
         self._lambda_jacobian = jacobian[2]
+
+    @cached_property
+    def other_maxima(self) -> list[tuple[float, float]]:
+        """The likelihood's other local maxima as (rho, llf), highest first; usually none.
+
+        The estimates are the maximum next to the consistent two-step estimates, which is also what
+        the reference implementations report. Without an exclusion restriction, or where the
+        outcome is skewed, there can be others, even higher ones: on Mroz's wages in levels the
+        likelihood is higher by 101 at rho = .993 than at the published -.132. To see the estimates
+        at another, pass its rho as ``start_rho`` to :meth:`HeckmanModel.fit`.
+        """
+        return self._likelihood.other_maxima(self._theta)
 
     @property
     def aic(self) -> float:
@@ -990,3 +1032,10 @@ class MaximumLikelihoodResults(HeckmanResults):
 
     def _facts(self) -> dict[str, object]:
         return {"Log-likelihood": self.llf, "AIC": self.aic, "BIC": self.bic}
+
+    def _notes(self) -> list[str]:
+        return [
+            f"The likelihood has another, {'higher' if llf > self.llf else 'lower'}, maximum at "
+            f"rho = {rho:.4f} (log-likelihood {llf:.4f})."
+            for rho, llf in self.other_maxima
+        ]

@@ -32,10 +32,12 @@ DECREMENT = 1e-16
 MAX_ITERATIONS = 50
 # A refit keeps its curvature once a step gains less than this: later steps shrink the error at
 # least a hundredfold each and cost half as much without new curvature.
-_KEEP_CURVATURE = 1e-4
+_KEEP_CURVATURE = 1e-6
 # Refits per block: the arrays of a block (refits x rows) then stay within a few megabytes.
 _BLOCK_ELEMENTS = 400_000
-_PIVOT = 1e-10
+# Least information per row, in any direction of orthonormal columns, that counts as a maximum or
+# as full rank. Under separation Newton drives it to zero; at a true maximum it is far above.
+_LEAST_INFORMATION = 1e-10
 # Fused multiply-add is the only liberty taken with arithmetic.
 _COMPILE = {"cache": True, "error_model": "numpy", "fastmath": {"contract"}}
 
@@ -132,13 +134,16 @@ def pairwise_products(columns: np.ndarray) -> np.ndarray:
 
 @njit(**_COMPILE)
 def _factor(packed: np.ndarray, k: int) -> np.ndarray:
-    """Turn packed lower triangles (b, k (k + 1) / 2) into Cholesky factors; say which succeeded."""
-    ok = np.ones(packed.shape[0], dtype=np.bool_)
+    """Turn packed lower triangles (b, k (k + 1) / 2) into Cholesky factors.
+
+    Returns each system's least pivot (b,); a system that is not positive definite has 0 and a
+    factor that is of no use.
+    """
+    least = np.full(packed.shape[0], np.inf)
     for b in range(packed.shape[0]):
         a = packed[b]
         for i in range(k):
             ri = i * (i + 1) // 2
-            diagonal = a[ri + i]
             for j in range(i + 1):
                 rj = j * (j + 1) // 2
                 total = a[ri + j]
@@ -146,12 +151,13 @@ def _factor(packed: np.ndarray, k: int) -> np.ndarray:
                     total -= a[ri + m] * a[rj + m]
                 if j < i:
                     a[ri + j] = total / a[rj + j]
-                elif total > _PIVOT * diagonal:
+                elif total > 0.0:
                     a[ri + i] = math.sqrt(total)
+                    least[b] = min(least[b], total)
                 else:
-                    ok[b] = False
                     a[ri + i] = 1.0
-    return ok
+                    least[b] = 0.0
+    return least
 
 
 @njit(**_COMPILE)
@@ -238,7 +244,7 @@ def probit(
     for _ in range(MAX_ITERATIONS):
         gradient = signed.T @ (w * fit.mills)
         try:
-            step = linalg.solve(fit.information, gradient, assume_a="pos")
+            step = linalg.cho_solve(linalg.cho_factor(fit.information), gradient)
         except linalg.LinAlgError:
             break
         decrement = gradient @ step
@@ -249,7 +255,8 @@ def probit(
             trial = _probit_at(signed, w, fit.coefficients + step)
         fit = trial
         if decrement < DECREMENT:
-            return replace(fit, converged=True)
+            least = np.linalg.eigvalsh(fit.information)[0]
+            return replace(fit, converged=bool(least > _LEAST_INFORMATION * w.sum()))
     return fit
 
 
@@ -507,7 +514,7 @@ class TwoStep:
         cross, square = weighted @ self.X, np.einsum("bi,bi->b", weighted, ratio)
         # Lambda's products are the last row of the packed lower triangle.
         packed = np.column_stack([constant[:, :-k], cross, square])
-        outcome_failed = ~_factor(packed, k + 1)
+        outcome_failed = _factor(packed, k + 1) <= _LEAST_INFORMATION * w1.sum(axis=1)
         beta = _solve(packed, np.column_stack([constant[:, -k:], weighted @ self.y]))
         residuals = self.y - beta[:, :k] @ self.X.T - beta[:, k:] * ratio
         variance = np.einsum("bi,bi,bi->b", w1, residuals, residuals)
@@ -528,7 +535,9 @@ class TwoStep:
         # The first step needs no evaluation at all: every sample starts at the same point.
         sums = w @ self._at_start
         gradient, information = sums[:, :k], np.ascontiguousarray(sums[:, k:])
-        ok = _factor(information, k)
+        least = _factor(information, k)
+        usual = 1e-3 * least.max()
+        ok = least > usual
         gamma = np.tile(self._full.probit.coefficients, (len(w), 1))
         gain = np.full(len(w), np.inf)
         for _ in range(MAX_ITERATIONS):
@@ -542,9 +551,10 @@ class TwoStep:
             gradient = score @ self.signed
             if (gain[ok] > _KEEP_CURVATURE).any():
                 information = curvature @ self._products
-                ok &= _factor(information, k)
+                ok &= _factor(information, k) > usual
         failed = ~(ok & (gain < DECREMENT))
-        for b in np.flatnonzero(failed):  # step halving rescues a sample far from the full one
+        # A sample far from the full one, or with unusually little information, is fitted alone.
+        for b in np.flatnonzero(failed):
             alone = probit(self.signed, weights=w[b])
             gamma[b], failed[b] = alone.coefficients, not alone.converged
         return gamma, failed
