@@ -121,14 +121,18 @@ class Firm:
 
     def exports(self) -> list[str]:
         """Files and databases that the configuration reads."""
-        named = (spec.get("path") or spec.get("database") for spec in self.content["files"].values())
+        named = (
+            spec.get("path") or spec.get("database") for spec in self.content["files"].values()
+        )
         return sorted({path for path in named if path})
 
     def columns(self, table: str) -> dict[str, Column]:
         """Where the columns of a table come from, by our name."""
         spec = self.tables[table]
         if "rows" in spec:
-            return {name: Column(name) for name in dict.fromkeys(k for r in spec["rows"] for k in r)}
+            return {
+                name: Column(name) for name in dict.fromkeys(k for r in spec["rows"] for k in r)
+            }
         units = {field.name: field.custom.get("unit") for field in raw_schemas()[table].fields}
         return {name: _column(units[name], entry) for name, entry in spec["columns"].items()}
 

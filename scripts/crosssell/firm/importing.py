@@ -254,9 +254,10 @@ def _plain(table: pa.Table) -> pa.Table:
     """Whole numbers without a decimal point, times as ISO 8601."""
     for index, column in enumerate(table.schema):
         values = table.column(index)
-        if pa.types.is_floating(column.type) and pc.all(
-            pc.equal(pc.floor(values), values), min_count=0
-        ).as_py():
+        if (
+            pa.types.is_floating(column.type)
+            and pc.all(pc.equal(pc.floor(values), values), min_count=0).as_py()
+        ):
             table = table.set_column(index, column.name, values.cast(pa.int64()))
         if pa.types.is_timestamp(column.type):
             text = pc.strftime(values, format="%Y-%m-%dT%H:%M:%S")

@@ -107,9 +107,10 @@ def _map(theirs: pa.Array, column: Column) -> tuple[pa.Array, np.ndarray | None]
 
 def _as_text(values: pa.Array) -> pa.Array:
     """Values as text; whole numbers without a decimal point, as spreadsheets show them."""
-    if pa.types.is_floating(values.type) and pc.all(
-        pc.equal(pc.floor(values), values), min_count=0
-    ).as_py():
+    if (
+        pa.types.is_floating(values.type)
+        and pc.all(pc.equal(pc.floor(values), values), min_count=0).as_py()
+    ):
         magnitude = pc.max(pc.abs(values)).as_py() or 0
         if magnitude < 2**53:
             values = values.cast(pa.int64())
@@ -121,7 +122,9 @@ def _typed(values: pa.Array, field: Field, column: Column, export: Export) -> pa
     if field.type == "string":
         return _as_text(values)
     if field.type in ("number", "integer"):
-        signs = (export.decimal, export.thousands) if column.column and not column.map else (".", "")
+        signs = (
+            (export.decimal, export.thousands) if column.column and not column.map else (".", "")
+        )
         numbers = _numbers(values, *signs)
         return pc.multiply(numbers, column.factor) if column.factor != 1.0 else numbers
     return _times(values, field.type, column.format or ISO[field.type])
@@ -135,7 +138,9 @@ def _numbers(values: pa.Array, decimal: str, thousands: str) -> pa.Array:
         return values.cast(pa.float64()) if known else pa.nulls(len(values), pa.float64())
     if thousands:
         group = "[.]" if thousands == "." else thousands
-        inside = pc.match_substring_regex(values, rf"^[+-]?[0-9]{{1,3}}({group}[0-9]{{3}})+([^0-9]|$)")
+        inside = pc.match_substring_regex(
+            values, rf"^[+-]?[0-9]{{1,3}}({group}[0-9]{{3}})+([^0-9]|$)"
+        )
         values = pc.if_else(inside, pc.replace_substring(values, thousands, ""), values)
     if decimal == ",":
         point = pc.match_substring(values, ".")
@@ -249,7 +254,12 @@ def _wording(rule: str, field: Field, column: Column) -> tuple[str, str]:
     """What is wrong, and what to do."""
     constraints = field.constraints
     unit = f" {field.custom['unit']}" if "unit" in field.custom else ""
-    nouns = {"number": "a number", "integer": "a whole number", "date": "a date", "datetime": "a time"}
+    nouns = {
+        "number": "a number",
+        "integer": "a whole number",
+        "date": "a date",
+        "datetime": "a time",
+    }
     if rule == "type" and field.type in ISO:
         formats = " or ".join(column.format or ISO[field.type][:1])
         return (

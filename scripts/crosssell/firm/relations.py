@@ -81,7 +81,9 @@ def distinct(table: pa.Table) -> np.ndarray:
     return np.sort(np.unique(codes, return_index=True)[1])
 
 
-def orphans(table: pa.Table, schema: Schema, tables: Mapping[str, pa.Table]) -> dict[str, np.ndarray]:
+def orphans(
+    table: pa.Table, schema: Schema, tables: Mapping[str, pa.Table]
+) -> dict[str, np.ndarray]:
     """Rows that refer to a row the other table lacks, as a mask by our column.
 
     References to tables or columns that the firm does not have are not checked.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from copy import deepcopy
 from fnmatch import fnmatchcase
 from typing import Any
+
+from crosssell.firm.configuration import Firm
+from crosssell.firm.studies import lacking
 
 #: Keys of a model specification that list columns or products of columns.
 TERM_LISTS = ("terms", "outcome_terms", "selection_terms", "columns", "by", "groups")
@@ -106,6 +109,93 @@ def leave_out_samples(models: Models, samples: Mapping[str, Any], countries: lis
     return {n: s for n, s in samples.items() if not n.startswith("without_")} | own
 
 
+def for_firm(
+    specs: Mapping[str, Any], own: Mapping[str, Any], firm: Firm, layouts: str
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The workflow's specifications as one firm's data allow them.
+
+    Parameters
+    ----------
+    specs : mapping
+        ``models``, ``samples`` and ``tables`` of the essays.
+    own : mapping
+        ``workflow/specs/firm.yaml``.
+    firm : Firm
+    layouts : str
+        Folder in which the shrunken layouts will be.
+
+    Returns
+    -------
+    specs : dict
+        The same keys, for the firm's studies.
+    changes : dict
+        By table, how its layout shrinks: the arguments of `shrink_layout`, ``layout`` and ``notes``.
+    """
+    models: dict[str, Models] = {}
+    samples: dict[str, Any] = {}
+    gone: dict[str, set[str]] = {}
+    for study in firm.studies:
+        missing = lacking(firm, study)
+        gone[study] = set(missing)
+        whole = {name: specs["models"][study][name] for name in own["keep"][study]}
+        for name, model in own["models"].get(study, {}).items():
+            base = whole[model["like"]] if "like" in model else {}
+            kept = {k: v for k, v in base.items() if k not in ("samples", "analysis")}
+            whole[name] = kept | {k: v for k, v in model.items() if k != "like"}
+        smaller = shrink(whole, gone[study])[0]
+        for name, needs in own["needs"].items():
+            if name in smaller and gone[study] & set(needs):
+                del smaller[name]
+        general = specs["samples"].get(study, {}) | own["samples"].get(study, {})
+        samples[study] = leave_out_samples(smaller, general, firm.content.get("leave_out", []))
+        models[study] = smaller
+    made = {
+        f"{study}.{name}.{sample}"
+        for study, of_study in models.items()
+        for name, model in of_study.items()
+        for sample in model.get("samples", ["full"])
+    }
+    countries = firm.content.get("leave_out", [])
+    replacing = (
+        {ESSAY_SAMPLE: f"part2.hypothesized.without_{countries[0].lower()}"} if countries else {}
+    )
+    tables, changes = {}, {}
+    for name, spec in (specs["tables"] | own["tables"]).items():
+        shrunken = shrink_table(spec, made, replacing)
+        if shrunken is None:
+            continue
+        table, lost = shrunken
+        study = next(rule["fit"] for rule in table["cells"] if "fit" in rule).split(".")[0]
+        changes[name] = {
+            "layout": spec["layout"],
+            "lacking": sorted(gone[study]),
+            "lost_columns": lost,
+            "note_numbers": sorted(table.get("note_numbers", {})),
+        }
+        note = lacking_note(lacking(firm, study))
+        notes = [*table.get("notes", []), *([note] if note else [])]
+        tables[name] = {**table, "study": study, "layout": f"{layouts}/{name}.yaml", "notes": notes}
+    return {"models": models, "samples": samples, "tables": tables}, changes
+
+
+#: The essay's sample that a firm's first country left out stands in for.
+ESSAY_SAMPLE = "part2.hypothesized.without_france"
+
+
+def lacking_note(missing: Mapping[str, Sequence[str]]) -> str:
+    """The note under a table that says what was left out for want of data ('' if nothing was)."""
+    if not missing:
+        return ""
+    named = [
+        f"{measure.replace('_', ' ')}{_needs(columns)}" for measure, columns in missing.items()
+    ]
+    return f"Left out with all its products, because the data do not have it: {'; '.join(named)}."
+
+
+def _needs(columns: Sequence[str]) -> str:
+    return f" (needs {', '.join(columns)})" if columns else ""
+
+
 def shrink_table(
     spec: Mapping[str, Any], fits: Set[str], replacing: Mapping[str, str]
 ) -> tuple[dict[str, Any], list[str]] | None:
@@ -138,9 +228,7 @@ def shrink_table(
         cells.append(rule)
     if not any("fit" in rule for rule in cells):
         return None
-    notes = {
-        key: rule for key, rule in spec.get("note_numbers", {}).items() if rule["fit"] in fits
-    }
+    notes = {key: rule for key, rule in spec.get("note_numbers", {}).items() if rule["fit"] in fits}
     smaller = {**spec, "cells": cells}
     if "note_numbers" in spec:
         smaller["note_numbers"] = notes

@@ -46,7 +46,9 @@ def check(
             )
         ]
     if len(data) == 0:
-        return [tell("has no encounter with an offer", "Map encounters.offer_made to 1 for offers.")]
+        return [
+            tell("has no encounter with an offer", "Map encounters.offer_made to 1 for offers.")
+        ]
     buyers = int(data["purchase"].sum())
     if buyers == len(data):
         return [
@@ -102,7 +104,9 @@ def check(
 
 
 #: Measures known from a sale only, or from a survey: missing for everybody else.
-OF_BUYERS = frozenset({"cross_sell_revenue", "cross_sell_good", "list_price", "units", "categories"})
+OF_BUYERS = frozenset(
+    {"cross_sell_revenue", "cross_sell_good", "list_price", "units", "categories"}
+)
 OF_SOME = OF_BUYERS | {"satisfaction", "top_box"}
 
 

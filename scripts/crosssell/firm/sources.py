@@ -131,7 +131,9 @@ def read(name: str, spec: Mapping[str, Any], columns: Sequence[str]) -> Export:
     if endings[-1:] in ([".xlsx"], [".xlsm"]):
         return _read_excel(label, path, spec, columns)
     raise _unreadable(
-        label, "is of a kind that is not known by its ending", "Export it as .csv, .xlsx or .parquet."
+        label,
+        "is of a kind that is not known by its ending",
+        "Export it as .csv, .xlsx or .parquet.",
     )
 
 
@@ -196,7 +198,9 @@ def _read_text(label: str, path: Path, spec: Mapping[str, Any], columns: Sequenc
         problems = _check_header(label, names, delimiter, columns)
         if problems:
             raise UnreadableError(problems[0]) if len(problems) == 1 else _Several(problems)
-        export = _read_rows(label, path, spec | {"encoding": encoding}, delimiter, names, columns, first_line)
+        export = _read_rows(
+            label, path, spec | {"encoding": encoding}, delimiter, names, columns, first_line
+        )
     except (pa.ArrowInvalid, UnicodeError) as error:
         first = str(error).splitlines()[0][:200]
         raise _unreadable(
@@ -209,7 +213,9 @@ def _read_text(label: str, path: Path, spec: Mapping[str, Any], columns: Sequenc
     records = export.table.num_rows + export.skipped.size + int(export.skipped_breaks.sum())
     if breaks > records + first_line - 1:
         # Some quoted cell runs over several lines: count them, for the line numbers.
-        whole = _read_rows(label, path, spec | {"encoding": encoding}, delimiter, names, names, first_line)
+        whole = _read_rows(
+            label, path, spec | {"encoding": encoding}, delimiter, names, names, first_line
+        )
         counts = [
             pc.fill_null(pc.count_substring(column, "\n"), 0).to_numpy()
             for column in whole.table.columns
@@ -431,7 +437,9 @@ def _read_excel(label: str, path: Path, spec: Mapping[str, Any], columns: Sequen
     rows = list(book[name].iter_rows(values_only=True))
     book.close()
     if not rows:
-        raise _unreadable(label, f"has nothing on its sheet {name!r}", "Name the sheet with the data.")
+        raise _unreadable(
+            label, f"has nothing on its sheet {name!r}", "Name the sheet with the data."
+        )
     names = ["" if cell is None else str(cell).strip() for cell in rows[0]]
     problems = _check_header(label, names, ",", columns)
     if problems:

@@ -61,7 +61,9 @@ EVENING = (19, 21)
 def ability(firm: Firm, study: str) -> str | None:
     """Definition of resolution ability: the configured one, else the study's if the data have it."""
     own = measures.STUDIES[study].ability
-    order = [firm.ability] if firm.ability else [own, *(name for name in ABILITY_NEEDS if name != own)]
+    order = (
+        [firm.ability] if firm.ability else [own, *(name for name in ABILITY_NEEDS if name != own)]
+    )
     return next((name for name in order if set(ABILITY_NEEDS[name]) <= firm.available()), None)
 
 
