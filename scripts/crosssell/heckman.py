@@ -100,7 +100,7 @@ class HeckmanModel:
         self._specs: tuple | None = None
         if LAMBDA in self.exog:
             raise SpecificationError(f"{LAMBDA} is the name of the correction term.", "Rename it.")
-        chosen = self._chosen(check_binary_or_explain(self.selected))
+        chosen = self._chosen(_selection_indicator(self.selected))
         outcome = self.exog[chosen]
         check_finite(self.exog_select, "the selection equation")
         check_finite(outcome, "the outcome equation's selected rows")
@@ -197,6 +197,8 @@ class HeckmanModel:
         """
         if method not in ("twostep", "ml"):
             raise SpecificationError(f"There is no method {method!r}.", "Use 'twostep' or 'ml'.")
+        if start_rho is not None and method == "twostep":
+            raise SpecificationError("Two-step takes no start_rho.", "Use method='ml'.")
         if start_rho is not None and not -1 < start_rho < 1:
             raise SpecificationError(f"start_rho={start_rho} is not within (-1, 1).", "Use 0.5.")
         codes = self._groups(cov_type, groups)
@@ -301,7 +303,7 @@ class HeckmanModel:
             )
 
 
-def check_binary_or_explain(selected: pd.Series) -> np.ndarray:
+def _selection_indicator(selected: pd.Series) -> np.ndarray:
     """Return the selection indicator (n,), or say what kind of sample it makes."""
     if selected.eq(0).all() or selected.eq(1).all():
         which, remedy = (

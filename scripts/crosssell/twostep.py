@@ -469,6 +469,12 @@ class TwoStep:
         return self.fit()
 
     @cached_property
+    def _least_information(self) -> float:
+        """Least information per row of the full-sample probit, over its Cholesky pivots."""
+        roots = np.diagonal(np.linalg.cholesky(self._full.probit.information))
+        return float(roots.min() ** 2 / len(self.signed))
+
+    @cached_property
     def _at_start(self) -> np.ndarray:
         """Each row's score and curvature at the full-sample fit (n, kz + kz (kz + 1) / 2)."""
         first = self._full.probit
@@ -495,6 +501,10 @@ class TwoStep:
         Returns
         -------
         Refits
+
+        Notes
+        -----
+        The first call keeps kz (kz + 2) numbers per row for the later ones.
         """
         size = max(1, _BLOCK_ELEMENTS // weights.shape[1])
         blocks = [
@@ -535,13 +545,13 @@ class TwoStep:
         # The first step needs no evaluation at all: every sample starts at the same point.
         sums = w @ self._at_start
         gradient, information = sums[:, :k], np.ascontiguousarray(sums[:, k:])
-        least = _factor(information, k)
-        usual = 1e-3 * least.max()
-        ok = least > usual
+        unusual = 1e-3 * self._least_information * w.sum(axis=1)
+        ok = _factor(information, k) > unusual
         gamma = np.tile(self._full.probit.coefficients, (len(w), 1))
         gain = np.full(len(w), np.inf)
         for _ in range(MAX_ITERATIONS):
             step = _solve(information, gradient)
+            step[~ok] = 0
             gain = np.einsum("bi,bi->b", step, gradient)
             gamma += step
             if not (gain[ok] >= DECREMENT).any():
@@ -551,7 +561,7 @@ class TwoStep:
             gradient = score @ self.signed
             if (gain[ok] > _KEEP_CURVATURE).any():
                 information = curvature @ self._products
-                ok &= _factor(information, k) > usual
+                ok &= _factor(information, k) > unusual
         failed = ~(ok & (gain < DECREMENT))
         # A sample far from the full one, or with unusually little information, is fitted alone.
         for b in np.flatnonzero(failed):

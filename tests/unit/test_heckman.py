@@ -325,6 +325,7 @@ def test_options_are_checked(model, data):
     for options, words in (
         ({"method": "liml"}, "no method"),
         ({"cov_type": "hc9"}, "no cov_type"),
+        ({"start_rho": 0.5}, "takes no start_rho"),
         ({"cov_type": "cluster"}, "go together"),
         ({"groups": data["s"]}, "go together"),
         ({"cov_type": "cluster", "groups": np.zeros(len(data))}, "single cluster"),
