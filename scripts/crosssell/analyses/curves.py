@@ -23,6 +23,11 @@ from crosssell.results import Result, coefficients, values
 SEPARATOR = "/"
 
 
+def _terms(hypotheses: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The terms that hypotheses are about, each once."""
+    return list(dict.fromkeys(hypothesis["term"] for hypothesis in hypotheses.values()))
+
+
 def _spread(data: pd.DataFrame, term: str) -> float:
     """Product of the standard deviations of a term's variables."""
     return float(np.prod([data[name].std() for name in term.split(":")]))
@@ -78,7 +83,7 @@ def selection_curve(
     ``covariates | no_covariates``, ``everyone | trimmed`` (without the buyers of the highest per
     cent of revenue), ``conventional | clustered`` (by agent).
     """
-    terms = [hypothesis["term"] for hypothesis in hypotheses.values()]
+    terms = _terms(hypotheses)
     rows, failures = [], {}
     high = data[outcome].quantile(0.99)
     samples = {"everyone": data, "trimmed": data[~(data[outcome] > high)].reset_index(drop=True)}
@@ -150,7 +155,7 @@ def purchase_curve(
     stated `ranges`; rows of `left_out` left out), ``covariates | no_covariates``. Three levels are
     estimated with covariates only.
     """
-    hypothesised = [hypothesis["term"] for hypothesis in hypotheses.values()]
+    hypothesised = _terms(hypotheses)
     inside = np.logical_and.reduce([data[name].between(*limits) for name, limits in ranges.items()])
     samples = {"all": data, "in_range": data[inside]}
     for column, labels in left_out.items():
