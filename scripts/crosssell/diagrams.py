@@ -9,7 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 INK, MUTED, FILL = "#1a1a1a", "#7d7d7d", "#f2f2f2"
-LINE = 0.052  # height of a line of text, in axis units
+LINE, MARGIN = 0.052, 0.035  # height of a line of text and a box's margins, in axis units
+
+
+def _height(items: Sequence[str]) -> float:
+    """Height of a box with a title and items."""
+    return LINE * (len(items) + (1.25 if items else 1.0)) + MARGIN
 
 
 def _box(
@@ -18,12 +23,13 @@ def _box(
     middle: float,
     width: float,
     title: str,
-    lines: Sequence[str] = (),
+    items: Sequence[str] = (),
     *,
     dashed: bool = False,
+    pad: float = 0.0,
 ) -> tuple[float, float, float, float]:
-    """Draw a titled box around its lines; return its left, bottom, right and top."""
-    height = LINE * (len(lines) + (1.25 if title and lines else bool(title))) + 0.035
+    """Draw a titled box around its items; return its left, bottom, right and top."""
+    height = _height(items) + 2 * pad
     bottom = middle - height / 2
     axis.add_patch(
         FancyBboxPatch(
@@ -39,12 +45,10 @@ def _box(
         )
     )
     top = bottom + height
-    y = top - 0.0175 - LINE / 2
-    if title:
-        weight = "bold" if lines else "normal"
-        axis.text(left + width / 2, y, title, ha="center", va="center", weight=weight, zorder=3)
-        y -= 1.25 * LINE
-    for line in lines:
+    y = top - pad - MARGIN / 2 - LINE / 2
+    axis.text(left + width / 2, y, title, ha="center", va="center", weight="bold", zorder=3)
+    y -= 1.25 * LINE
+    for line in items:
         axis.text(left + 0.015, y, line, ha="left", va="center", zorder=3, fontsize=7.5)
         y -= LINE
     return left, bottom, left + width, top
@@ -107,48 +111,35 @@ def draw_framework(
     """
     axis.set(xlim=(0, 1), ylim=(0, 1))
     axis.axis("off")
-    boxes_below = [
-        ("joint", joint["title"], joint["items"]) if joint else None,
-        ("covariates", "Covariates", covariates) if covariates else None,
-    ]
-    heights = [LINE * (len(cause["items"]) + 1.25) + 0.035 for cause in causes]
-    target_x, target_width = 0.76, 0.22
-    top = 0.97 if moderator is None else 0.76
-    centre = top - (sum(heights) + 0.05 * (len(causes) - 1)) / 2
-    target = _box(axis, target_x, centre, target_width, outcome)
-    y = top
-    crossing = 0.56
-    for cause, height in zip(causes, heights, strict=True):
-        middle = y - height / 2
-        box = _box(axis, 0.02, middle, 0.36, cause["title"], cause["items"])
-        end = target[1] + (target[3] - target[1]) * (0.5 + 0.45 * (middle - centre) / 0.3)
-        end = min(max(end, target[1] + 0.01), target[3] - 0.01)
-        _arrow(axis, (box[2], middle), (target_x, end))
-        at = 0.47 if moderator else 0.57
-        share = (at - box[2]) / (target_x - box[2])
+    top, gap = (0.97 if moderator is None else 0.76), 0.05
+    heights = [_height(cause["items"]) for cause in causes]
+    centre = top - (sum(heights) + gap * (len(causes) - 1)) / 2
+    left, bottom, right, upper = _box(axis, 0.74, centre, 0.24, outcome, pad=0.05)
+    paths = []
+    for place, (cause, height) in enumerate(zip(causes, heights, strict=True)):
+        middle = top - sum(heights[:place]) - gap * place - height / 2
+        edge = _box(axis, 0.02, middle, 0.36, cause["title"], cause["items"])[2]
+        # Arrows meet the outcome in the order of the causes.
+        end = upper - (upper - bottom) * (place + 0.5) / len(causes)
+        _arrow(axis, (edge, middle), (left, end))
+        paths.append(lambda x, a=middle, b=end, edge=edge: a + (x - edge) / (left - edge) * (b - a))
         if cause.get("label"):
-            _label(axis, at, middle + share * (end - middle), cause["label"])
-        y -= height + 0.05
+            _label(axis, 0.55, paths[-1](0.55), cause["label"])
     if moderator:
-        above = _box(axis, 0.45, 0.92, 0.28, moderator["title"])
-        for place, (height, effect) in enumerate(zip(heights, moderator["effects"], strict=True)):
-            middle = top - sum(heights[:place]) - 0.05 * place - height / 2
-            end = target[1] + (target[3] - target[1]) * (0.5 + 0.45 * (middle - centre) / 0.3)
-            end = min(max(end, target[1] + 0.01), target[3] - 0.01)
-            x = crossing + 0.065 * place
-            on_path = middle + (x - 0.38) / (target_x - 0.38) * (end - middle)
-            _arrow(axis, (x, above[1]), (x, on_path + 0.004))
-            _label(axis, x, above[1] - 0.05 - 0.06 * place, effect)
-        _arrow(axis, (above[2], 0.92), (target_x + target_width / 2, target[3]))
-        _label(axis, 0.83, 0.82, moderator["label"])
-    bottom = y
-    for kind, title, lines in filter(None, boxes_below):
-        dashed = kind == "covariates"
-        height = LINE * (len(lines) + 1.25) + 0.035
-        middle = bottom - height / 2
-        left, width = (0.02, 0.36) if kind == "joint" or not joint else (0.44, 0.28)
-        if dashed and joint:
-            middle = bottom - (LINE * (len(joint["items"]) + 1.25) + 0.035) / 2
-        box = _box(axis, left, middle, width, title, lines, dashed=dashed)
-        foot = target_x + target_width * (0.65 if dashed else 0.3)
-        _arrow(axis, (box[2], box[3] - 0.05), (foot, target[1]), dashed=dashed)
+        above = _box(axis, 0.42, 0.92, 0.28, moderator["title"])
+        for place, (path, effect) in enumerate(zip(paths, moderator["effects"], strict=True)):
+            # The lower a path, the further left, where paths are furthest apart.
+            x = 0.67 - 0.09 * place
+            _arrow(axis, (x, above[1]), (x, path(x) + 0.004))
+            _label(axis, x, path(x) + 0.085, effect)
+        _arrow(axis, (above[2], 0.92), ((left + right) / 2 + 0.03, upper))
+        _label(axis, 0.82, 0.76, moderator["label"])
+    if joint:
+        lowest = top - sum(heights) - gap * len(causes)
+        box = _box(axis, 0.02, lowest - _height(joint["items"]) / 2, 0.4, *joint.values())
+        _arrow(axis, (box[2], (box[1] + box[3]) / 2), ((left + right) / 2 - 0.06, bottom))
+    if covariates:
+        box = _box(
+            axis, 0.7, 0.03 + _height(covariates) / 2, 0.28, "Covariates", covariates, dashed=True
+        )
+        _arrow(axis, ((left + right) / 2, box[3]), ((left + right) / 2, bottom), dashed=True)

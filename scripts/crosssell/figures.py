@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -24,6 +25,7 @@ from crosssell.errors import SpecificationError
 
 INK, MUTED, ACCENT, SHADE = "#1a1a1a", "#7d7d7d", "#b5452c", "#e4e4e4"
 MARKERS = "osD^vP"
+PLAIN = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8}
 WIDTH = 6.6  # inches: the paper's line
 STYLE = {
     "font.size": 8,
@@ -98,10 +100,9 @@ def draw(
         return function(**arguments)
 
 
-def save(made: Figure, path: str) -> None:
-    """Write a figure, without dates, so that the same figure is the same file."""
+def save(made: Figure, path: str | Path, ending: str) -> None:
+    """Write a figure as ``pdf``, ``svg`` or ``png``, undated: the same figure is the same file."""
     dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
-    ending = path.rsplit(".", 1)[1]
     with mpl.rc_context(STYLE):
         made.savefig(path, format=ending, dpi=200, metadata=dates[ending])
 
@@ -196,12 +197,13 @@ def coefficients(
     axis.set_xlim(max(low, -300), min(high, 300))
     axis.minorticks_off()
     axis.set_xlabel("Estimate over its printed standard error (linear between −5 and 5)")
-    axis.legend(
+    made.legend(
         handles=[
             Line2D([], [], marker="o", mfc="white", color=MUTED, label="printed"),
             Line2D([], [], marker="s", color=INK, linewidth=1.4, label="reproduced"),
         ],
-        loc="lower right",
+        loc="outside lower center",
+        ncols=2,
     )
     return made
 
@@ -411,11 +413,12 @@ def holdout(
         (draws["observed"].iloc[0], draws["predicted"].iloc[0]),
         xytext=(6, -9),
         textcoords="offset points",
+        bbox=PLAIN,
     )
     point = printed.get(observed, np.nan), printed.get(predicted, np.nan)
     if np.isfinite(point).all():
         left.plot(*point, "D", color=ACCENT, mfc="white", markersize=6)
-        left.annotate("printed", point, xytext=(-6, -10), textcoords="offset points", ha="right")
+        left.annotate("printed", point, xytext=(7, 5), textcoords="offset points", bbox=PLAIN)
     ends = [min(map(min, draws.values())), max([*map(max, draws.values()), np.nanmax(point)])]
     left.plot(ends, ends, color=INK, linewidth=0.6)
     left.set_xlabel("Mean observed revenue ($)")
@@ -452,7 +455,7 @@ def bootstrap(estimates: pd.DataFrame, terms: Mapping[str, str], columns: int = 
     percentile, normal = _equation(estimates, "outcome"), _equation(estimates, "heckman.outcome")
     for axis, (term, label) in zip(axes, terms.items(), strict=True):
         draws = _equation(estimates, f"replicate.outcome.{term}")["estimate"]
-        middle = np.clip(draws, *np.quantile(draws, [0.005, 0.995]))
+        middle = draws[draws.between(*np.quantile(draws, [0.005, 0.995]))]
         axis.hist(middle, bins=25, density=True, color=SHADE, edgecolor=MUTED, linewidth=0.3)
         mean, error = normal.loc[term, ["estimate", "std_error"]]
         x = np.linspace(*axis.get_xlim(), 200)
@@ -508,10 +511,8 @@ def curves(estimates: pd.DataFrame, hypotheses: Mapping[str, Mapping[str, Any]])
         rows = _curve(estimates, hypothesis["term"])
         _draw_curve(axis, rows)
         axis.set_title(f"{name} ({hypothesis['expected']})\n{hypothesis['label']}")
-        counts = (
-            f"{shares[f'{name}.supporting']:.0%} support, {shares[f'{name}.opposing']:.0%} oppose"
-        )
-        axis.set_xlabel(counts, fontsize=7)
+        support, oppose = (shares[f"{name}.{way}"] for way in ("supporting", "opposing"))
+        axis.set_xlabel(f"{support:.0%} for, {oppose:.0%} against", fontsize=7)
         axis.set_xticks([])
     for axis in axes[::columns]:
         axis.set_ylabel("Standardised estimate")
