@@ -29,6 +29,7 @@ from crosssell.errors import CrossSellError
 
 HERE = Path(__file__).parent
 SCHEMA = HERE / "schema.yaml"
+RELATIONS_SCHEMA = HERE / "relations.schema.yaml"
 NOT_NUMBERS = {"schema.yaml", "relations.yaml", "relations.schema.yaml"}
 
 # units in which a number printed without decimals is a count, a code or the end of a scale
@@ -204,6 +205,25 @@ def outside(folder: Path | None = None) -> tuple[Mapping[str, str], ...]:
     )
 
 
+def relations(folder: Path | None = None) -> dict[str, Any]:
+    """Declared relations between the printed numbers, for ``crosssell.audit``.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Folder with ``relations.yaml``; the essays' by default.
+
+    Raises
+    ------
+    PublishedError
+        The file breaks its schema.
+    """
+    path = Path(folder or HERE) / "relations.yaml"
+    content = _read(path)
+    _check(path, content, RELATIONS_SCHEMA)
+    return content
+
+
 @cache
 def _load(folder: Path) -> tuple[Printed, ...]:
     numbers: dict[str, Printed] = {}
@@ -220,22 +240,24 @@ def _load(folder: Path) -> tuple[Printed, ...]:
 @cache
 def _files(folder: Path) -> tuple[dict[str, Any], ...]:
     """Content of every file of numbers, checked against the schema."""
-    validator = jsonschema.Draft202012Validator(_read(SCHEMA))
     contents = []
     for path in sorted(folder.glob("*.yaml")):
-        if path.name in NOT_NUMBERS:
-            continue
-        content = _read(path)
-        problems = [
-            f"{path.name}, {'.'.join(map(str, error.absolute_path))}: {error.message}"
-            for error in validator.iter_errors(content)
-        ]
-        if problems:
-            raise PublishedError("\n".join(problems), "schema.yaml describes every key.")
-        contents.append(content)
+        if path.name not in NOT_NUMBERS:
+            contents.append(_read(path))
+            _check(path, contents[-1], SCHEMA)
     if not contents:
         raise PublishedError(f"No file of numbers in {folder}.", "Put at least one YAML there.")
     return tuple(contents)
+
+
+def _check(path: Path, content: Any, schema: Path) -> None:
+    """Raise a PublishedError that tells every breach of the schema."""
+    problems = [
+        f"{path.name}, {'.'.join(map(str, error.absolute_path))}: {error.message}"
+        for error in jsonschema.Draft202012Validator(_read(schema)).iter_errors(content)
+    ]
+    if problems:
+        raise PublishedError("\n".join(problems), f"{schema.name} describes every key.")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -41,25 +41,26 @@ def significance(r: Relation) -> Outcome:
     t = _ratio(r.of("estimate"), r.of("std_error"))
     p, allowed = _p_values(t), Interval(*stated.p_interval)
     # a statement p < .05 is true of any smaller p; stars and "ns" distinguish the levels
-    if getattr(stated, "significance", "") not in ("", "ns"):
+    if stated.significance not in ("", "ns"):
         allowed = Interval(0.0, allowed.high)
     holds = p.low < allowed.high and p.high >= allowed.low
     one_sided = p.low / 2 < allowed.high and p.high / 2 >= allowed.low
     hint = " (a one-sided test would agree)" if not holds and one_sided else ""
     return Outcome(
         holds=holds,
-        implied=f"|t| {t.low:.3f} to {t.high:.3f}, p {p.low:.2g} to {p.high:.2g}",
+        implied=f"|t| {t.low:.3f} to {t.high:.3f}, p {p.low:.3g} to {p.high:.3g}",
         size=p.distance(allowed),
-        explanation=f"The ratio of estimate and standard error has p between {p.low:.2g} and "
-        f"{p.high:.2g}, printed as {_levels(stated.p_interval)}{hint}.",
+        explanation=f"The ratio of estimate and standard error has p between {p.low:.3g} and "
+        f"{p.high:.3g}, printed as {_levels(stated.p_interval)}{hint}.",
         certificate={"t": [t.low, t.high], "p": [p.low, p.high]},
     )
 
 
 @check("inconsistent", "ratio of estimate and standard error")
 def t_value(r: Relation) -> Outcome:
-    """A printed t is the ratio of the printed estimate and standard error.  Keys: estimate,
-    std_error, t.
+    """A printed t is the ratio of the printed estimate and standard error.
+
+    Keys: estimate, std_error, t.
     """
     estimate = r.of("estimate")
     t = _ratio(estimate, r.of("std_error"))
@@ -90,13 +91,13 @@ def p_value(r: Relation) -> Outcome:
     p = Interval(float(tail(statistic.high, df)), float(tail(statistic.low, df)))
     allowed = Interval(*number.p_interval)
     holds = p.low < allowed.high and p.high >= allowed.low
-    if getattr(number, "significance", "") not in ("", "ns"):
+    if number.significance not in ("", "ns"):
         holds = p.low < allowed.high
     return Outcome(
         holds=holds,
-        implied=f"p {p.low:.2g} to {p.high:.2g}",
+        implied=f"p {p.low:.3g} to {p.high:.3g}",
         size=p.distance(allowed),
-        explanation=f"With {df:g} degrees of freedom p lies between {p.low:.2g} and {p.high:.2g}, "
+        explanation=f"With {df:g} degrees of freedom p lies between {p.low:.3g} and {p.high:.3g}, "
         f"printed as {_levels(number.p_interval)}.",
         certificate={"df": df, "p": [p.low, p.high]},
     )
@@ -297,9 +298,7 @@ def linear_steps(r: Relation) -> Outcome:
     optional step, the slope that the model implies (terms as in `derived`).
     """
     probit = r.get("link", "identity") == "probit"
-    values = [r.interval(x) for x in r["values"]]
-    if probit:
-        values = [v.map(lambda x: float(norm.ppf(max(x, 0.0) / 100))) for v in values]
+    values = [r.interval({"probit": x} if probit else x) for x in r["values"]]
     steps = [b - a for a, b in itertools.pairwise(values)]
     common = Interval(max(s.low for s in steps), min(s.high for s in steps))
     implied = r.evaluate(r["step"]) if r.get("step") else None
@@ -349,8 +348,10 @@ def sign_over_range(r: Relation) -> Outcome:
 def main_effect_in_range(r: Relation) -> Outcome:
     """With uncentred interactions a main effect holds where the moderators are zero.
 
-    Keys: effect, moderators (a list of mappings with low and high).
+    Keys: effects, moderators (a list of mappings with low and high).
     """
+    for effect in r["effects"]:
+        r.number(effect)
     outside = [
         m
         for m in r["moderators"]
@@ -361,7 +362,7 @@ def main_effect_in_range(r: Relation) -> Outcome:
         holds=not outside,
         implied=f"moderators in {told}" if outside else "zero is in range",
         size=max((r.interval(m["low"]).low for m in outside), default=0.0),
-        explanation="The printed main effect is the effect at moderators of zero"
+        explanation="The printed main effects are effects at moderators of zero"
         + (f", outside their ranges {told}." if outside else ", which they attain."),
         certificate={"ranges": told},
     )

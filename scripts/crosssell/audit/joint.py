@@ -1,4 +1,4 @@
-"""Joint feasibility: can one population have all these numbers, and if not, which conflict?"""
+"""Joint feasibility: whether one population can have all of some numbers, or which ones clash."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def conditions(r: Relation, support: Mapping[str, np.ndarray]) -> tuple[Rows, li
         else:
             rows.zero_where((values - bounds.high) * inside, owner)
             rows.zero_where((bounds.low - values) * inside, owner)
-        ids.append(parts[:1])
+        ids.append(list(dict.fromkeys(parts)))
     return rows, ids
 
 
@@ -152,7 +152,7 @@ def joint(r: Relation) -> Outcome:
     rows, ids = conditions(r, support)
     matrix, owners = np.array(rows.matrix), np.array(rows.owners)
     suspects = list(r.get("suspects", ()))
-    last = [k for k, names in enumerate(ids) if set(names) & set(suspects)]
+    last = [k for k, names in enumerate(ids) if names[0] in suspects]
     conflicts: list[dict[str, Any]] = []
     active = set(owners.tolist())
     while active:
@@ -165,7 +165,7 @@ def joint(r: Relation) -> Outcome:
         excess, multipliers = slack(matrix[part])
         conflicts.append(
             {
-                "numbers": [name for k in members for name in ids[k]],
+                "numbers": list(dict.fromkeys(name for k in members for name in ids[k])),
                 "multipliers": multipliers.round(9).tolist(),
                 "gap": excess,
             }
@@ -186,6 +186,4 @@ def joint(r: Relation) -> Outcome:
 
 
 def _rank(ids: list[list[str]], suspects: list[str]) -> Callable[[int], float]:
-    return lambda k: min(
-        (suspects.index(name) for name in ids[k] if name in suspects), default=math.inf
-    )
+    return lambda k: suspects.index(ids[k][0]) if ids[k][0] in suspects else math.inf

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from scipy.stats import t as student
@@ -88,38 +90,65 @@ def _fewest_squares(total: int, n: int) -> int:
 
 @check("impossible", "enumeration of whole-number sums")
 def granular_correlation(r: Relation) -> Outcome:
-    """Two columns of whole numbers have granular correlations too.
+    """Columns of whole numbers have granular correlations too.
 
-    Keys: correlation, n, x and y, each a mapping with mean and sd, or mean alone for a 0/1 column.
-    Where no sum gives the printed mean, its two neighbours are tried.
+    Every column's sum and sum of squares is a whole number that its printed moments allow; given
+    those of two columns, their correlation moves in steps of n over the root of both spreads.
+    All columns' choices are enumerated.
+
+    Keys: n; columns, by name a mapping with mean and sd (an id or a pair of bounds), or mean alone
+    for a 0/1 column; correlations, a list of triples of id and two columns.  Where no sum gives a
+    printed mean, its two neighbours are tried.
     """
-    printed, n = r.of("correlation"), round(r.of("n").middle)
-    sides = [_sums_and_squares(r, r[side], n) for side in ("x", "y")]
-    values = []
-    for sx, qx in sides[0]:
-        for sy, qy in sides[1]:
-            scale = math.sqrt((n * qx - sx * sx) * (n * qy - sy * sy))
-            centre = printed.middle * scale / n + sx * sy / n
-            values += [(n * k - sx * sy) / scale for k in (math.floor(centre), math.ceil(centre))]
-    gaps = [printed.distance(Interval(v, v)) for v in values]
-    best = values[int(np.argmin(gaps))]
+    n = round(r.of("n").middle)
+    names = list(r["columns"])
+    choices = [_sums_and_squares(r, r["columns"][name], n) for name in names]
+    targets = [
+        (r.interval(reference), names.index(x), names.index(y))
+        for reference, x, y in r["correlations"]
+    ]
+    ids = [reference for reference, _, _ in r["correlations"]]
+    best: list[tuple[float, float]] = []
+    for choice in itertools.product(*choices):
+        found = [_nearest_correlation(t, choice[x], choice[y], n) for t, x, y in targets]
+        if not best or _badness(found) < _badness(best):
+            best = found
+    missed = [k for k, (gap, _) in enumerate(best) if gap > EPS]
+    told = ", ".join(f"{best[k][1]:.6f}" for k in (missed or range(len(best))))
+    nearest = {ids[k]: best[k][1] for k in missed}
     return Outcome(
-        holds=min(gaps) <= EPS,
-        implied=f"{best:.6f}",
-        size=min(gaps),
-        explanation=f"With {n} cases the attainable correlation nearest to the printed one is "
-        f"{best:.6f}.",
-        certificate={"n": n, "sums": [len(side) for side in sides], "nearest": best},
-        nearest={} if min(gaps) <= EPS else {r["correlation"]: best},
+        holds=not missed,
+        implied=told,
+        size=max(gap for gap, _ in best),
+        explanation=f"With {n} cases at most {len(best) - len(missed)} of these {len(best)} "
+        f"correlations of whole numbers can be had at once; the nearest are {told}.",
+        certificate={"n": n, "choices": math.prod(map(len, choices)), "missed": list(nearest)},
+        nearest=nearest,
     )
 
 
-def _sums_and_squares(r: Relation, side: Mapping[str, str], n: int) -> list[tuple[int, int]]:
+def _badness(found: list[tuple[float, float]]) -> tuple[int, float]:
+    """Number of correlations missed, then their gaps."""
+    return sum(gap > EPS for gap, _ in found), sum(gap for gap, _ in found)
+
+
+def _nearest_correlation(
+    printed: Interval, x: tuple[int, int], y: tuple[int, int], n: int
+) -> tuple[float, float]:
+    """Gap to, and value of, the attainable correlation nearest to the printed one."""
+    (sx, qx), (sy, qy) = x, y
+    scale = math.sqrt((n * qx - sx * sx) * (n * qy - sy * sy))
+    centre = printed.middle * scale / n + sx * sy / n
+    values = [(n * k - sx * sy) / scale for k in (math.floor(centre), math.ceil(centre))]
+    return min((printed.distance(Interval(v, v)), v) for v in values)
+
+
+def _sums_and_squares(r: Relation, column: Mapping[str, Any], n: int) -> list[tuple[int, int]]:
     """Sums and sums of squares that the printed mean and standard deviation allow."""
-    sums = _sums_or_nearest(r.interval(side["mean"]), n)
-    if "sd" not in side:
+    sums = _sums_or_nearest(r.interval(column["mean"]), n)
+    if "sd" not in column:
         return [(s, s) for s in sums]
-    sd = r.interval(side["sd"])
+    sd = r.interval(column["sd"])
     return [
         (s, q)
         for s in sums
@@ -389,4 +418,20 @@ def correlation_threshold(r: Relation) -> Outcome:
         f"{critical:.4f} on; the printed threshold needs at least {needed} cases.",
         certificate={"n": n, "critical": critical, "cases_needed": needed},
         nearest={} if holds else {r["threshold"]: critical},
+    )
+
+
+@check("inconsistent", "standard error of a proportion")
+def sample_size(r: Relation) -> Outcome:
+    """A proportion and its standard error imply the sample size.  Keys: mean, std_error, n."""
+    implied = extremes(lambda p, e: p * (1 - p) / e**2, r.of("mean"), r.of("std_error"))
+    n = r.of("n")
+    holds = implied.distance(n) <= 1  # the divisor may be n - 1
+    return Outcome(
+        holds=holds,
+        implied=f"{implied}",
+        size=implied.distance(n),
+        explanation=f"The standard error of this proportion implies {implied.low:.0f} to "
+        f"{implied.high:.0f} cases.",
+        certificate={"bound": [implied.low, implied.high]},
     )

@@ -1,4 +1,4 @@
-"""What a check is: a relation between printed numbers, judged for every value they may stand for."""
+"""What a check is: a relation between printed numbers, judged for all values they may stand for."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
+from scipy.stats import norm
 
 from crosssell.audit.intervals import Interval, vertices
 from crosssell.errors import CrossSellError
-
 
 MOST_ROUNDED = 16  # rounded numbers in one expression; its corners double with each
 
@@ -28,12 +28,21 @@ class Number(Protocol):
     value: float
     decimals: int
     half_width: float
+    stars: str
+    significance: str
     p_interval: tuple[float, float] | None
+    study: str
     place: Any
+    unit: str
+    role: str
 
     @property
     def interval(self) -> tuple[float, float]:
         """Lowest and highest value that round to the printed string."""
+        ...
+
+    def matches(self, value: float) -> bool:
+        """Whether a value rounds to the printed string."""
         ...
 
 
@@ -73,6 +82,7 @@ class Relation:
     kind: str
     arguments: Mapping[str, Any]
     numbers: Mapping[str, Number]
+    used: dict[str, None] = field(default_factory=dict)
 
     def get(self, name: str, default: Any = None) -> Any:
         """Argument as declared, or a default."""
@@ -92,10 +102,14 @@ class Relation:
                 f"{self.id}: no printed number has the id {reference}.",
                 f"Did you mean {near[0]}?" if near else "Give an id of the files of numbers.",
             )
+        self.used[reference] = None
         return self.numbers[reference]
 
-    def interval(self, reference: str | float | Sequence[float]) -> Interval:
-        """Interval of an id, of an exact constant or of a pair of bounds."""
+    def interval(self, reference: Any) -> Interval:
+        """Interval of an id, of a constant, of a pair of bounds or of ``{probit: rate}``."""
+        if isinstance(reference, Mapping):
+            rate = self.interval(reference["probit"])
+            return rate.map(lambda x: float(norm.ppf(max(x, 0.0) / 100)))
         if isinstance(reference, str):
             return Interval(*self.number(reference).interval)
         if isinstance(reference, Sequence):
@@ -130,21 +144,8 @@ class Relation:
         return Interval(float(np.min(values)), float(np.max(values)))
 
     def ids(self) -> list[str]:
-        """Ids of the printed numbers among the arguments, in order, each once."""
-        found: dict[str, None] = {}
-
-        def walk(value: Any) -> None:
-            if isinstance(value, str) and value in self.numbers:
-                found[value] = None
-            elif isinstance(value, Mapping):
-                for entry in value.values():
-                    walk(entry)
-            elif isinstance(value, Sequence) and not isinstance(value, str):
-                for entry in value:
-                    walk(entry)
-
-        walk({k: v for k, v in self.arguments.items() if k not in ("blames", "because")})
-        return list(found)
+        """Ids of the printed numbers that the check has used."""
+        return list(self.used)
 
 
 def _products(expression: Any) -> list[list[Any]]:

@@ -61,8 +61,10 @@ def derived(r: Relation) -> Outcome:
 
 @check("inconsistent", "interval arithmetic")
 def equal(r: Relation) -> Outcome:
-    """Two figures derived from printed numbers agree.  Keys: left and right, each with sum_of
-    and optional over.
+    """Two figures derived from printed numbers agree.
+
+    Keys: left and right, each with sum_of and optional over; a factor ``{probit: rate}`` is the
+    normal quantile of a rate in per cent.
     """
     left, right = (r.evaluate(r[side]["sum_of"], r[side].get("over")) for side in ("left", "right"))
     return Outcome(
@@ -158,6 +160,7 @@ def attained(r: Relation) -> Outcome:
 @check("inconsistent", "place of a printed number")
 def cross_reference(r: Relation) -> Outcome:
     """A table cited for a number is the table that has it.  Keys: number, found, cited."""
+    r.number(r["number"])
     table = r.number(r["found"]).place.table
     return Outcome(
         holds=table == r["cited"],
@@ -170,8 +173,9 @@ def cross_reference(r: Relation) -> Outcome:
 
 @check("inconsistent", "presence of a printed number")
 def present(r: Relation) -> Outcome:
-    """A term that the text says a model contains is printed.  Keys: expected, the id it would
-    have; beside, an id printed next to it.
+    """A term that the text says a model contains is printed.
+
+    Keys: expected, the id it would have; beside, an id printed next to it.
     """
     r.number(r["beside"])
     holds = r["expected"] in r.numbers
@@ -188,9 +192,11 @@ def present(r: Relation) -> Outcome:
 def statements(r: Relation) -> Outcome:
     """Two places say the same of one thing.
 
-    Keys: says, a list of mappings with where and what (the gist, in words or a number); no
-    rounding is involved.
+    Keys: says, a list of mappings with where and what (the gist, in words or a number; no
+    rounding is involved), and numbers, ids concerned, if any.
     """
+    for name in r.get("numbers", ()):
+        r.number(name)
     gists = [str(entry["what"]) for entry in r["says"]]
     told = "; ".join(f"{entry['where']}: {entry['what']}" for entry in r["says"])
     return Outcome(
