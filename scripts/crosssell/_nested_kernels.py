@@ -1,13 +1,17 @@
 """Compiled loops of the nested random-intercept logit.
 
-Rows are sorted by outer, then inner group. A row enters through ``sign`` (1 for y = 1, -1 for
-y = 0) and ``ratio = exp(-sign * x'b)``, so that with random part ``a`` its observed outcome has
-probability ``1 / (1 + ratio * exp(-sign * a))``: one exponential per row, none per node.
+A row enters through ``sign`` (1 for y = 1, -1 for y = 0) and ``ratio = exp(-sign * x'b)``, so that
+with random part ``a`` its outcome has probability ``1 / (1 + ratio * exp(-sign * a))``: one
+exponential per row, none per node.
 
-Random effects are written as standard deviation times a standard normal effect: ``u`` inner,
-``v`` outer. With nodes held fixed on that scale, the quadrature sum is the likelihood of a finite
-mixture whose components have logistic rows, and Fisher's and Louis's identities give its exact
-gradient and Hessian.
+Random effects are written as standard deviation times a standard normal effect: ``u`` inner, ``v``
+outer. With nodes held fixed on that scale, the quadrature sum is the likelihood of a finite mixture
+whose components have logistic rows, and Fisher's and Louis's identities give its exact gradient and
+Hessian.
+
+Inner groups of an outer group that have the same number of rows go in batches, so that every loop
+over nodes runs along the groups of a batch. A batch's rows are stored position by position: first
+the first row of each group, then the second of each. A group with many rows is a batch of its own.
 """
 
 from __future__ import annotations
@@ -17,6 +21,10 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+#: Most inner groups in a batch: its working arrays should fit a processor's first caches.
+BATCH = 128
+#: Most rows of an inner group that goes in batches; larger ones are summed row by row.
+SMALL = 12
 #: Rows whose probabilities are multiplied before a logarithm is taken: none can underflow.
 _RUN = 16
 #: An inner group keeps the nodes of the prior if its own rows add less than this share of precision
@@ -32,14 +40,15 @@ _compiled = njit(
 
 
 class Rows(NamedTuple):
-    """The data of one evaluation."""
+    """The data of one evaluation: n rows, C inner and D outer groups, in batches."""
 
     X: np.ndarray  # (n, p) regressors
     sign: np.ndarray  # (n,) 1 or -1
     ratio: np.ndarray  # (n,) exp(-sign * X b)
-    first: np.ndarray  # (C + 1,) where each inner group starts among the rows
-    block: np.ndarray  # (D + 1,) where each outer group starts among the inner groups
     weight: np.ndarray  # (C,) how often each inner group counts
+    block: np.ndarray  # (D + 1,) where each outer group starts among the batches
+    group: np.ndarray  # (batches + 1,) where each batch starts among the inner groups
+    row: np.ndarray  # (batches + 1,) and among the rows
 
 
 class Nodes(NamedTuple):
@@ -56,154 +65,202 @@ class Nodes(NamedTuple):
 
 @_compiled
 def inner_modes(rows, shift, sd, centre, scale):
-    """Move each inner group's nodes to the mode of its effect given its outer group's shift (D,).
+    """Find where each inner group's integrand is large, given its outer group's shift (D,).
 
-    ``centre`` (C,) holds the start and receives the mode, ``scale`` (C,) the curvature's standard
-    deviation. Groups with little information keep the prior's nodes: centre 0 and scale 1.
+    Fills ``centre`` (C,) with the mode of the effect and ``scale`` (C,) with the standard deviation
+    its curvature implies. Groups with little information keep the prior's: 0 and 1.
     """
+    longest = 2.0 / sd  # two logits: Newton's step may overshoot where the curve is flat
     for d in range(rows.block.size - 1):
-        for c in range(rows.block[d], rows.block[d + 1]):
-            u = centre[c]
-            precision = 1.0
-            for _ in range(50):
-                up = np.exp(shift[d] + sd * u)
-                down = 1.0 / up
-                slope = -u
+        start_up = np.exp(shift[d])
+        for b in range(rows.block[d], rows.block[d + 1]):
+            size = rows.group[b + 1] - rows.group[b]
+            for c in range(size):
+                g = rows.group[b] + c
+                u = 0.0
+                up = start_up
                 precision = 1.0
-                for i in range(rows.first[c], rows.first[c + 1]):
-                    s = rows.sign[i]
-                    p = 1.0 / (1.0 + rows.ratio[i] * (down if s > 0 else up))
-                    slope += sd * s * (1.0 - p)
-                    precision += sd * sd * p * (1.0 - p)
-                # At most two logits at a time: Newton's step may overshoot where the curve is flat.
-                step = min(max(slope / precision, -2.0 / sd), 2.0 / sd)
-                u += step
-                if abs(step) < _PLACE:
-                    break
-            if precision < 1.0 + _LITTLE_INFORMATION and abs(u) < _NEAR_CENTRE:
-                centre[c] = 0.0
-                scale[c] = 1.0
-            else:
-                centre[c] = u
-                scale[c] = 1.0 / np.sqrt(precision)
+                for _ in range(50):
+                    slope = -u
+                    precision = 1.0
+                    for i in range(rows.row[b] + c, rows.row[b + 1], size):
+                        s = rows.sign[i]
+                        p = 1.0 / (1.0 + (rows.ratio[i] / up if s > 0 else rows.ratio[i] * up))
+                        slope += sd * s * (1.0 - p)
+                        precision += sd * sd * p * (1.0 - p)
+                    step = min(max(slope / precision, -longest), longest)
+                    u += step
+                    if abs(step) < _PLACE:
+                        break
+                    up = np.exp(shift[d] + sd * u)
+                if precision < 1.0 + _LITTLE_INFORMATION and abs(u) < _NEAR_CENTRE:
+                    centre[g] = 0.0
+                    scale[g] = 1.0
+                else:
+                    centre[g] = u
+                    scale[g] = 1.0 / np.sqrt(precision)
 
 
 @_compiled
-def _place(nodes, c, sd, K, up_outer, u, log_weight, up, down):
-    """Fill one inner group's nodes (K * Q, outer node slowest): u, log weight, exp(a), exp(-a)."""
-    Q = nodes.z.size
-    for q in range(Q):
-        z = nodes.z[q]
-        u[q] = nodes.centre[c] + nodes.scale[c] * z
-        log_weight[q] = np.log(nodes.weight[q] * nodes.scale[c]) + 0.5 * (z * z - u[q] * u[q])
-        up[q] = np.exp(sd * u[q])
-    for k in range(K - 1, -1, -1):
-        for q in range(Q):
-            j = k * Q + q
-            u[j] = u[q]
-            log_weight[j] = log_weight[q]
-            up[j] = up[q] * up_outer[k]
-            down[j] = 1.0 / up[j]
+def _place(rows, nodes, b, sd, u, weight, node):
+    """Fill a batch's inner nodes: u, weight (Q, groups), node = exp(-sign * sd * u).
 
-
-@_compiled
-def _likelihoods(rows, c, J, K, up, down, weight, log_weight, like, top, total):
-    """Likelihood of inner group c at each node (J = K * Q,) times the node's weight.
-
-    ``total`` (K,) receives its sum over the inner nodes; multiply both by exp(top), shape (K,).
+    ``node`` has the shape (positions, Q, groups), positions being the rows of a group.
     """
-    Q = J // K
-    start, stop = rows.first[c], rows.first[c + 1]
-    if stop - start <= _RUN:
-        for j in range(J):
-            like[j] = 1.0
-        for i in range(start, stop):
-            e = rows.ratio[i]
-            if rows.sign[i] > 0:
-                for j in range(J):
-                    like[j] *= 1.0 + e * down[j]
+    first = rows.group[b]
+    size = rows.group[b + 1] - first
+    positions = (rows.row[b + 1] - rows.row[b]) // size
+    for q in range(nodes.z.size):
+        z = nodes.z[q]
+        at_prior = np.exp(sd * z)
+        for c in range(size):
+            scale = nodes.scale[first + c]
+            if scale == 1.0 and nodes.centre[first + c] == 0.0:
+                u[q, c] = z
+                weight[q, c] = nodes.weight[q]
+                up = at_prior
             else:
-                for j in range(J):
-                    like[j] *= 1.0 + e * up[j]
-        for j in range(J):
-            like[j] = weight[j] / like[j]
-        smallest = np.inf
-        for k in range(K):
-            s = 0.0
-            for q in range(k * Q, k * Q + Q):
-                s += like[q]
-            total[k] = s
-            top[k] = 0.0
-            smallest = min(smallest, s)
-        if smallest > 1e-200:
-            return
-    # Many rows, or improbable ones: logarithms of short products.
-    log_like = log_weight[:J].copy()
-    for run in range(start, stop, _RUN):
-        for j in range(J):
-            like[j] = 1.0
-        for i in range(run, min(run + _RUN, stop)):
-            e = rows.ratio[i]
-            if rows.sign[i] > 0:
-                for j in range(J):
-                    like[j] *= 1.0 + e * down[j]
-            else:
-                for j in range(J):
-                    like[j] *= 1.0 + e * up[j]
-        for j in range(J):
-            log_like[j] -= np.log(like[j])
-    for k in range(K):
-        top[k] = log_like[k * Q : k * Q + Q].max()
-        s = 0.0
-        for j in range(k * Q, k * Q + Q):
-            like[j] = np.exp(log_like[j] - top[k])
-            s += like[j]
-        total[k] = s
+                u[q, c] = nodes.centre[first + c] + scale * z
+                weight[q, c] = nodes.weight[q] * scale * np.exp(0.5 * (z * z - u[q, c] * u[q, c]))
+                up = np.exp(sd * u[q, c])
+            for r in range(positions):
+                positive = rows.sign[rows.row[b] + r * size + c] > 0
+                node[r, q, c] = 1.0 / up if positive else up
+
+
+@_compiled
+def _shifted(rows, b, up, ratio):
+    """Fill ``ratio`` (rows, groups) with a batch's ratios under the outer effect exp(.) = up."""
+    size = rows.group[b + 1] - rows.group[b]
+    positions = (rows.row[b + 1] - rows.row[b]) // size
+    down = 1.0 / up
+    i = rows.row[b]
+    for r in range(positions):
+        for c in range(size):
+            ratio[r, c] = rows.ratio[i + c] * (down if rows.sign[i + c] > 0 else up)
+        i += size
+
+
+@_compiled
+def _totals(positions, size, ratio, node, weight, product, total):
+    """Fill ``total`` (groups,) with the likelihood of each group of a batch at one outer node."""
+    total[:size] = 0.0
+    for q in range(weight.shape[0]):
+        for c in range(size):
+            product[c] = 1.0 + ratio[0, c] * node[0, q, c]
+        for r in range(1, positions):
+            for c in range(size):
+                product[c] *= 1.0 + ratio[r, c] * node[r, q, c]
+        for c in range(size):
+            total[c] += weight[q, c] / product[c]
+
+
+@_compiled
+def _probabilities(positions, size, q, ratio, node, weight, prob, like):
+    """Fill ``prob`` (rows, groups) and ``like`` (groups,), weight included, at inner node q."""
+    for c in range(size):
+        like[c] = weight[q, c]
+    for r in range(positions):
+        for c in range(size):
+            prob[r, c] = 1.0 / (1.0 + ratio[r, c] * node[r, q, c])
+            like[c] *= prob[r, c]
+
+
+@_compiled
+def _log_likelihoods(rows, b, up, sd, nodes, log_like):
+    """Fill ``log_like`` (Q,), weight included, for a batch of one group with many rows."""
+    g = rows.group[b]
+    start, stop = rows.row[b], rows.row[b + 1]
+    for q in range(nodes.z.size):
+        u = nodes.centre[g] + nodes.scale[g] * nodes.z[q]
+        node = up * np.exp(sd * u)
+        inverse = 1.0 / node
+        s = np.log(nodes.weight[q] * nodes.scale[g]) + 0.5 * (nodes.z[q] ** 2 - u * u)
+        for run in range(start, stop, _RUN):
+            product = 1.0
+            for i in range(run, min(run + _RUN, stop)):
+                product *= 1.0 + rows.ratio[i] * (inverse if rows.sign[i] > 0 else node)
+            s -= np.log(product)
+        log_like[q] = s
+
+
+@_compiled
+def _softmax(log_like, share):
+    """Fill ``share`` with the normalised exponentials; return the logarithm of their sum."""
+    highest = log_like.max()
+    s = 0.0
+    for q in range(log_like.size):
+        share[q] = np.exp(log_like[q] - highest)
+        s += share[q]
+    for q in range(log_like.size):
+        share[q] /= s
+    return highest + np.log(s)
 
 
 @_compiled
 def outer_derivatives(rows, nodes, shift, sd, slope, curve):
-    """Derivatives (D,) of each outer group's log-likelihood by a shift of all its rows."""
+    """Fill the derivatives (D,) of each outer group's log-likelihood by a shift of all its rows."""
     Q = nodes.z.size
-    u, log_weight, up, down = np.empty(Q), np.empty(Q), np.empty(Q), np.empty(Q)
-    weight, like, score, pq = np.empty(Q), np.empty(Q), np.empty(Q), np.empty(Q)
-    top, total, up_outer = np.empty(1), np.empty(1), np.empty(1)
+    u, weight = np.empty((2, Q, BATCH))
+    node = np.empty((SMALL, Q, BATCH))
+    ratio, prob = np.empty((2, SMALL, BATCH))
+    like, total, score, pq, mean, square = np.empty((6, BATCH))
+    log_like, share = np.empty((2, Q))
     for d in range(rows.block.size - 1):
-        up_outer[0] = np.exp(shift[d])
+        up = np.exp(shift[d])
         slope[d] = 0.0
         curve[d] = 0.0
-        placed = False
-        for c in range(rows.block[d], rows.block[d + 1]):
-            prior = nodes.scale[c] == 1.0 and nodes.centre[c] == 0.0
-            if not (prior and placed):
-                _place(nodes, c, sd, 1, up_outer, u, log_weight, up, down)
+        for b in range(rows.block[d], rows.block[d + 1]):
+            first = rows.group[b]
+            size = rows.group[b + 1] - first
+            positions = (rows.row[b + 1] - rows.row[b]) // size
+            if positions > SMALL:
+                _log_likelihoods(rows, b, up, sd, nodes, log_like)
+                _softmax(log_like, share)
+                m1, m2 = 0.0, 0.0
                 for q in range(Q):
-                    weight[q] = np.exp(log_weight[q])
-                placed = prior
-            _likelihoods(rows, c, Q, 1, up, down, weight, log_weight, like, top, total)
-            score[:] = 0.0
-            pq[:] = 0.0
-            for i in range(rows.first[c], rows.first[c + 1]):
-                e = rows.ratio[i]
-                s = rows.sign[i]
-                node = down if s > 0 else up
-                for q in range(Q):
-                    p = 1.0 / (1.0 + e * node[q])
-                    score[q] += s * (1.0 - p)
-                    pq[q] += p * (1.0 - p)
-            mean, square, spread = 0.0, 0.0, 0.0
+                    at = up * np.exp(sd * (nodes.centre[first] + nodes.scale[first] * nodes.z[q]))
+                    inverse = 1.0 / at
+                    r0, w0 = 0.0, 0.0
+                    for i in range(rows.row[b], rows.row[b + 1]):
+                        s = rows.sign[i]
+                        p = 1.0 / (1.0 + rows.ratio[i] * (inverse if s > 0 else at))
+                        r0 += s * (1.0 - p)
+                        w0 += p * (1.0 - p)
+                    m1 += share[q] * r0
+                    m2 += share[q] * (r0 * r0 - w0)
+                slope[d] += rows.weight[first] * m1
+                curve[d] += rows.weight[first] * (m2 - m1 * m1)
+                continue
+            _place(rows, nodes, b, sd, u, weight, node)
+            _shifted(rows, b, up, ratio)
+            total[:size] = 0.0
+            mean[:size] = 0.0
+            square[:size] = 0.0
             for q in range(Q):
-                mean += like[q] * score[q]
-                square += like[q] * score[q] * score[q]
-                spread += like[q] * pq[q]
-            mean /= total[0]
-            slope[d] += rows.weight[c] * mean
-            curve[d] += rows.weight[c] * ((square - spread) / total[0] - mean * mean)
+                _probabilities(positions, size, q, ratio, node, weight, prob, like)
+                score[:size] = 0.0
+                pq[:size] = 0.0
+                i = rows.row[b]
+                for r in range(positions):
+                    for c in range(size):
+                        score[c] += rows.sign[i + c] * (1.0 - prob[r, c])
+                        pq[c] += prob[r, c] * (1.0 - prob[r, c])
+                    i += size
+                for c in range(size):
+                    total[c] += like[c]
+                for c in range(size):
+                    mean[c] += like[c] * score[c]
+                    square[c] += like[c] * (score[c] * score[c] - pq[c])
+            for c in range(size):
+                m1 = mean[c] / total[c]
+                slope[d] += rows.weight[first + c] * m1
+                curve[d] += rows.weight[first + c] * (square[c] / total[c] - m1 * m1)
 
 
 @_compiled
 def marginal(rows, nodes, sd_inner, sd_outer, order):
-    """Log-likelihood by nested quadrature, and what its derivatives are made of.
+    """Log-likelihood by nested quadrature, and its derivatives.
 
     Parameters
     ----------
@@ -219,196 +276,367 @@ def marginal(rows, nodes, sd_inner, sd_outer, order):
     value : ndarray, shape (D,)
         Log-likelihood of each outer group.
     score : ndarray, shape (3, n)
-        Posterior means, row by row, of r, u r and v r, where r = y - P(y = 1) given the effects.
-        The score is their weighted sum, r times the regressors.
-    spread : ndarray, shape (3, n)
-        Weights that remain to be summed over rows: the Hessian by the coefficients is ``hessian``
-        less X' diag(spread[0]) X; by coefficients and standard deviations less X' spread[1:].
+        Posterior means, row by row, of r, u r and v r, where r = y - P(y = 1) given the effects,
+        times the weight of the row's inner group. The gradient by the coefficients is X' score[0],
+        by the standard deviations the sums of score[1] and score[2].
     hessian : ndarray, shape (p + 2, p + 2)
-        Coefficients, inner, outer standard deviation.
+        By coefficients, inner, outer standard deviation; upper triangle.
     """
     n, p = rows.X.shape
     D, most = nodes.outer.shape
     Q = nodes.z.size
-    J = most * Q
     value = np.zeros(D)
     score = np.zeros((3, n if order >= 1 else 0))
-    spread = np.zeros((3, n if order >= 2 else 0))
     hessian = np.zeros((p + 2, p + 2))
 
-    u, log_weight, up, down = np.empty(J), np.empty(J), np.empty(J), np.empty(J)
-    weight, like, v, share = np.empty(J), np.empty(J), np.empty(J), np.empty(J)
-    prob, resid, pq = np.empty(J), np.empty(J), np.empty(J)
-    top, total, up_outer, log_post = np.empty(most), np.empty(most), np.empty(most), np.empty(most)
-    # Scores of one inner group at each node: by rows where they are few, else by coefficients.
-    width = p + 2
-    by_node = np.empty((width, J))
-    by_outer = np.empty((width, most))
-    group_score = np.empty((most, width))
-    mean_score = np.empty(width)
-
+    u, weight = np.empty((2, Q, BATCH))
+    node = np.empty((SMALL, Q, BATCH))
+    ratio = np.empty((SMALL, BATCH))
+    like, total = np.empty((2, BATCH))
+    log_like, share = np.empty((2, Q))
+    log_post = np.empty(most)
+    small = _small_scratch(most, p, order)
+    group_score = np.empty((most, p + 2))
     for d in range(D):
         K = nodes.count[d]
-        J = K * Q
         for k in range(K):
-            up_outer[k] = np.exp(sd_outer * nodes.outer[d, k])
-            for q in range(Q):
-                v[k * Q + q] = nodes.outer[d, k]
             log_post[k] = nodes.outer_log_weight[d, k]
-        placed = False
-        for c in range(rows.block[d], rows.block[d + 1]):
-            prior = nodes.scale[c] == 1.0 and nodes.centre[c] == 0.0
-            if not (prior and placed):
-                _place(nodes, c, sd_inner, K, up_outer, u, log_weight, up, down)
-                for j in range(J):
-                    weight[j] = np.exp(log_weight[j])
-                placed = prior
-            _likelihoods(rows, c, J, K, up, down, weight, log_weight, like, top, total)
+        for b in range(rows.block[d], rows.block[d + 1]):
+            first = rows.group[b]
+            size = rows.group[b + 1] - first
+            positions = (rows.row[b + 1] - rows.row[b]) // size
+            if positions <= SMALL:
+                _place(rows, nodes, b, sd_inner, u, weight, node)
             for k in range(K):
-                log_post[k] += rows.weight[c] * (top[k] + np.log(total[k]))
-        highest = log_post[:K].max()
-        posterior = np.exp(log_post[:K] - highest)
-        value[d] = highest + np.log(posterior.sum())
-        posterior /= posterior.sum()
+                up = np.exp(sd_outer * nodes.outer[d, k])
+                if positions > SMALL:
+                    _log_likelihoods(rows, b, up, sd_inner, nodes, log_like)
+                    log_post[k] += rows.weight[first] * _softmax(log_like, share)
+                else:
+                    _shifted(rows, b, up, ratio)
+                    _totals(positions, size, ratio, node, weight, like, total)
+                    s = 0.0
+                    for c in range(size):
+                        s += rows.weight[first + c] * np.log(total[c])
+                    log_post[k] += s
+        posterior = np.empty(K)
+        value[d] = _softmax(log_post[:K], posterior)
         if order == 0:
             continue
-
         group_score[:] = 0.0
-        placed = False
-        for c in range(rows.block[d], rows.block[d + 1]):
-            start, stop = rows.first[c], rows.first[c + 1]
-            prior = nodes.scale[c] == 1.0 and nodes.centre[c] == 0.0
-            if not (prior and placed):
-                _place(nodes, c, sd_inner, K, up_outer, u, log_weight, up, down)
-                for j in range(J):
-                    weight[j] = np.exp(log_weight[j])
-                placed = prior
-            _likelihoods(rows, c, J, K, up, down, weight, log_weight, like, top, total)
-            for k in range(K):
-                factor = posterior[k] / total[k]
-                for j in range(k * Q, k * Q + Q):
-                    share[j] = like[j] * factor
-            few = stop - start <= p
-            m = stop - start if few else p
-            if order == 2:
-                by_node[p:, :J] = 0.0
-                pq[:J] = 0.0
-                if not few:
-                    by_node[:p, :J] = 0.0
-            for i in range(start, stop):
-                e = rows.ratio[i]
-                s = rows.sign[i]
-                if s > 0:
-                    for j in range(J):
-                        prob[j] = 1.0 / (1.0 + e * down[j])
-                else:
-                    for j in range(J):
-                        prob[j] = 1.0 / (1.0 + e * up[j])
-                r0, r1, r2 = 0.0, 0.0, 0.0
-                for j in range(J):
-                    resid[j] = s * (1.0 - prob[j])
-                    r = share[j] * resid[j]
-                    r0 += r
-                    r1 += r * u[j]
-                    r2 += r * v[j]
-                score[0, i] = r0
-                score[1, i] = r1
-                score[2, i] = r2
-                if order == 2:
-                    r0, r1, r2 = 0.0, 0.0, 0.0
-                    for j in range(J):
-                        w = prob[j] * (1.0 - prob[j])
-                        pq[j] += w
-                        w *= share[j]
-                        r0 += w
-                        r1 += w * u[j]
-                        r2 += w * v[j]
-                        by_node[p, j] += u[j] * resid[j]
-                        by_node[p + 1, j] += v[j] * resid[j]
-                    spread[0, i] = r0
-                    spread[1, i] = r1
-                    spread[2, i] = r2
-                    if few:
-                        by_node[i - start, :J] = resid[:J]
-                    else:
-                        for a in range(p):
-                            x = rows.X[i, a]
-                            for j in range(J):
-                                by_node[a, j] += x * resid[j]
-            if order < 2:
-                continue
-            times = rows.weight[c]
-            uu, uv, vv = 0.0, 0.0, 0.0
-            for j in range(J):
-                w = share[j] * pq[j]
-                uu += w * u[j] * u[j]
-                uv += w * u[j] * v[j]
-                vv += w * v[j] * v[j]
-            hessian[p, p] -= times * uu
-            hessian[p, p + 1] -= times * uv
-            hessian[p + 1, p + 1] -= times * vv
-            for a in range(width):
-                if a < m or a >= p:
-                    for k in range(K):
-                        s = 0.0
-                        for j in range(k * Q, k * Q + Q):
-                            s += share[j] * by_node[a, j]
-                        by_outer[a, k] = s
-            for a in range(width):
-                if m <= a < p:
-                    continue
-                for b in range(a, width):
-                    if m <= b < p:
-                        continue
-                    # Covariance of the scores within outer nodes; that between them is below.
-                    s = 0.0
-                    for j in range(J):
-                        s += share[j] * by_node[a, j] * by_node[b, j]
-                    for k in range(K):
-                        if posterior[k] > 1e-200:
-                            s -= by_outer[a, k] * by_outer[b, k] / posterior[k]
-                    if not few or a >= p:
-                        hessian[a, b] += times * s
-                    elif b >= p:
-                        for g in range(p):
-                            hessian[g, b] += times * s * rows.X[start + a, g]
-                    elif a == b:
-                        spread[0, start + a] -= s
-                    else:
-                        for g in range(p):
-                            for h in range(p):
-                                hessian[g, h] += (
-                                    times
-                                    * s
-                                    * (
-                                        rows.X[start + a, g] * rows.X[start + b, h]
-                                        + rows.X[start + b, g] * rows.X[start + a, h]
-                                    )
-                                )
-            if K > 1:
-                for k in range(K):
-                    if posterior[k] > 1e-200:
-                        factor = times / posterior[k]
-                        for a in range(m):
-                            s = by_outer[a, k] * factor
-                            if few:
-                                for g in range(p):
-                                    group_score[k, g] += s * rows.X[start + a, g]
-                            else:
-                                group_score[k, a] += s
-                        group_score[k, p] += by_outer[p, k] * factor
-                        group_score[k, p + 1] += by_outer[p + 1, k] * factor
+        for b in range(rows.block[d], rows.block[d + 1]):
+            size = rows.group[b + 1] - rows.group[b]
+            if (rows.row[b + 1] - rows.row[b]) // size > SMALL:
+                _large_group(
+                    rows, nodes, d, b, sd_inner, sd_outer, posterior, order, score, hessian,
+                    group_score,
+                )  # fmt: skip
+            else:
+                _place(rows, nodes, b, sd_inner, u, weight, node)
+                _small_batch(
+                    rows, nodes, d, b, sd_outer, posterior, order, u, weight, node, small, score,
+                    hessian, group_score,
+                )  # fmt: skip
         if order == 2 and K > 1:
-            mean_score[:] = 0.0
-            for k in range(K):
-                for a in range(width):
-                    mean_score[a] += posterior[k] * group_score[k, a]
-            for k in range(K):
-                for a in range(width):
-                    for b in range(a, width):
-                        hessian[a, b] += (
-                            posterior[k]
-                            * (group_score[k, a] - mean_score[a])
-                            * (group_score[k, b] - mean_score[b])
-                        )
-    return value, score, spread, hessian
+            _add_covariance(posterior, group_score, hessian)
+    return value, score, hessian
+
+
+@_compiled
+def _add_covariance(share, values, hessian):
+    """Add the covariance of ``values`` (nodes, p + 2) under probabilities ``share`` (nodes,)."""
+    mean = np.zeros(values.shape[1])
+    for k in range(share.size):
+        for a in range(mean.size):
+            mean[a] += share[k] * values[k, a]
+    for k in range(share.size):
+        for a in range(mean.size):
+            for e in range(a, mean.size):
+                hessian[a, e] += share[k] * (values[k, a] - mean[a]) * (values[k, e] - mean[e])
+
+
+class Scratch(NamedTuple):
+    """Working arrays of a batch of small groups; sums over inner nodes, then over outer ones."""
+
+    ratio: np.ndarray  # (rows, groups)
+    prob: np.ndarray  # (rows, groups) probability of the outcome, then its residual
+    like: np.ndarray  # (groups,)
+    total: np.ndarray  # (groups,)
+    resid: np.ndarray  # (rows, groups): sums of like * r
+    u_resid: np.ndarray  # (rows, groups): like * u * r
+    pq: np.ndarray  # (rows, groups): like * p (1 - p)
+    u_pq: np.ndarray  # (rows, groups): like * u * p (1 - p)
+    pair: np.ndarray  # (rows (rows + 1) / 2, groups): like * r * r'
+    with_u: np.ndarray  # (rows, groups): like * r * u R, with R the sum of r over the group
+    uu: np.ndarray  # (groups,): like * (u R)^2 less like * u^2 * sum of p (1 - p)
+    work: np.ndarray  # (2, groups)
+    cov: np.ndarray  # (rows (rows + 1) / 2, groups): posterior covariance of r, r'
+    side: np.ndarray  # (2, rows, groups): its bordering by u R and v R, less u pq, v pq
+    spread: np.ndarray  # (rows, groups): posterior mean of p (1 - p)
+    mean: np.ndarray  # (K * rows * groups,) posterior mean of r at each outer node
+    table: np.ndarray  # (rows * groups, p + 2)
+
+
+@_compiled
+def _small_scratch(K, p, order):
+    """Allocate the working arrays."""
+    pairs = SMALL * (SMALL + 1) // 2 if order == 2 else 0
+    many = SMALL * BATCH if order == 2 else 0
+    return Scratch(
+        np.empty((SMALL, BATCH)), np.empty((SMALL, BATCH)), np.empty(BATCH), np.empty(BATCH),
+        np.empty((SMALL, BATCH)), np.empty((SMALL, BATCH)), np.empty((SMALL, BATCH)),
+        np.empty((SMALL, BATCH)), np.empty((pairs, BATCH)), np.empty((SMALL, BATCH)),
+        np.empty(BATCH), np.empty((2, BATCH)), np.empty((pairs, BATCH)),
+        np.empty((2, SMALL, BATCH)), np.empty((SMALL, BATCH)), np.empty(K * many),
+        np.empty((many, p + 2)),
+    )  # fmt: skip
+
+
+@_compiled
+def _small_batch(
+    rows, nodes, d, b, sd_outer, posterior, order, u, weight, node, t, score, hessian, group_score
+):
+    """Add a batch's part of the scores and the Hessian, given its outer group's ``posterior``."""
+    p = rows.X.shape[1]
+    K = posterior.size
+    first, start, stop = rows.group[b], rows.row[b], rows.row[b + 1]
+    size = rows.group[b + 1] - first
+    positions = (stop - start) // size
+    if order == 2:
+        t.cov[: positions * (positions + 1) // 2] = 0.0
+        t.side[:, :positions] = 0.0
+        t.spread[:positions] = 0.0
+    # Cut to measure, so that what follows is contiguous for the matrix products.
+    cut = K * (stop - start) if order == 2 else 0
+    mean_resid = t.mean[:cut].reshape((K, cut // K))
+    uu, uv, vv = 0.0, 0.0, 0.0
+    for k in range(K):
+        v = nodes.outer[d, k]
+        _shifted(rows, b, np.exp(sd_outer * v), t.ratio)
+        _sum_over_nodes(rows, b, order, u, weight, node, t)
+        for c in range(size):
+            t.work[0, c] = posterior[k] / t.total[c]
+        i = start
+        for r in range(positions):
+            for c in range(size):
+                score[0, i + c] += t.work[0, c] * t.resid[r, c]
+            for c in range(size):
+                score[1, i + c] += t.work[0, c] * t.u_resid[r, c]
+            for c in range(size):
+                score[2, i + c] += v * t.work[0, c] * t.resid[r, c]
+            i += size
+        if order < 2:
+            continue
+        # From here on sums become posterior means given the outer node, weighted by its posterior.
+        for c in range(size):
+            t.work[1, c] = 0.0
+            t.total[c] = 1.0 / t.total[c]
+        for r in range(positions):
+            for c in range(size):
+                t.work[1, c] += t.u_resid[r, c] * t.total[c]
+            for c in range(size):
+                mean_resid[k, r * size + c] = t.resid[r, c] * t.total[c]
+            for c in range(size):
+                t.spread[r, c] += t.work[0, c] * t.pq[r, c]
+            for c in range(size):
+                t.side[0, r, c] -= t.work[0, c] * t.u_pq[r, c]
+            for c in range(size):
+                t.side[1, r, c] -= v * t.work[0, c] * t.pq[r, c]
+        for c in range(size):
+            times = rows.weight[first + c]
+            mean = t.work[1, c]
+            uu += times * (t.work[0, c] * t.uu[c] - posterior[k] * mean * mean)
+        e = 0
+        for r in range(positions):
+            for c in range(size):
+                t.like[c] = t.work[0, c] * t.with_u[r, c] - (
+                    posterior[k] * mean_resid[k, r * size + c] * t.work[1, c]
+                )
+            for c in range(size):
+                t.side[0, r, c] += t.like[c]
+            for c in range(size):
+                uv += rows.weight[first + c] * v * (t.like[c] - t.work[0, c] * t.u_pq[r, c])
+            for c in range(size):
+                vv -= rows.weight[first + c] * v * v * t.work[0, c] * t.pq[r, c]
+            for r2 in range(r, positions):
+                for c in range(size):
+                    t.like[c] = t.work[0, c] * t.pair[e, c] - (
+                        posterior[k] * mean_resid[k, r * size + c] * mean_resid[k, r2 * size + c]
+                    )
+                for c in range(size):
+                    t.cov[e, c] += t.like[c]
+                for c in range(size):
+                    t.side[1, r, c] += v * t.like[c]
+                twice = 1.0
+                if r2 > r:
+                    twice = 2.0
+                    for c in range(size):
+                        t.side[1, r2, c] += v * t.like[c]
+                for c in range(size):
+                    vv += twice * rows.weight[first + c] * v * v * t.like[c]
+                e += 1
+        for c in range(size):
+            group_score[k, p] += rows.weight[first + c] * t.work[1, c]
+        for r in range(positions):
+            for c in range(size):
+                mean_resid[k, r * size + c] *= rows.weight[first + c]
+                group_score[k, p + 1] += v * mean_resid[k, r * size + c]
+    for i in range(start, stop):
+        times = rows.weight[first + (i - start) % size]
+        score[0, i] *= times
+        score[1, i] *= times
+        score[2, i] *= times
+    if order < 2:
+        return
+    hessian[p, p] += uu
+    hessian[p, p + 1] += uv
+    hessian[p + 1, p + 1] += vv
+    table = t.table[: stop - start]
+    for r in range(positions):
+        for c in range(size):
+            i = r * size + c
+            times = rows.weight[first + c]
+            for a in range(p):
+                table[i, a] = -times * t.spread[r, c] * rows.X[start + i, a]
+            table[i, p] = times * t.side[0, r, c]
+            table[i, p + 1] = times * t.side[1, r, c]
+    e = 0
+    for r in range(positions):
+        for r2 in range(r, positions):
+            for c in range(size):
+                i, i2 = r * size + c, r2 * size + c
+                s = rows.weight[first + c] * t.cov[e, c]
+                for a in range(p):
+                    table[i, a] += s * rows.X[start + i2, a]
+                if r2 > r:
+                    for a in range(p):
+                        table[i2, a] += s * rows.X[start + i, a]
+            e += 1
+    X = rows.X[start:stop]
+    hessian[:p] += np.dot(X.T, table)
+    if K > 1:
+        group_score[:K, :p] += np.dot(mean_resid, X)
+
+
+@_compiled
+def _sum_over_nodes(rows, b, order, u, weight, node, t):
+    """Fill the sums over inner nodes of a batch at one outer node, whose ratios are given."""
+    size = rows.group[b + 1] - rows.group[b]
+    positions = (rows.row[b + 1] - rows.row[b]) // size
+    t.total[:size] = 0.0
+    t.resid[:positions] = 0.0
+    t.u_resid[:positions] = 0.0
+    if order == 2:
+        t.pq[:positions] = 0.0
+        t.u_pq[:positions] = 0.0
+        t.with_u[:positions] = 0.0
+        t.pair[: positions * (positions + 1) // 2] = 0.0
+        t.uu[:size] = 0.0
+    group_resid, group_pq = t.work
+    for q in range(weight.shape[0]):
+        _probabilities(positions, size, q, t.ratio, node, weight, t.prob, t.like)
+        for c in range(size):
+            t.total[c] += t.like[c]
+        if order == 2:
+            group_pq[:size] = 0.0
+            for r in range(positions):
+                for c in range(size):
+                    group_pq[c] += t.prob[r, c] * (1.0 - t.prob[r, c])
+                for c in range(size):
+                    w = t.like[c] * t.prob[r, c] * (1.0 - t.prob[r, c])
+                    t.pq[r, c] += w
+                    t.u_pq[r, c] += u[q, c] * w
+        i = rows.row[b]
+        for r in range(positions):
+            for c in range(size):
+                t.prob[r, c] = rows.sign[i + c] * (1.0 - t.prob[r, c])
+            for c in range(size):
+                s = t.like[c] * t.prob[r, c]
+                t.resid[r, c] += s
+                t.u_resid[r, c] += u[q, c] * s
+            i += size
+        if order < 2:
+            continue
+        group_resid[:size] = 0.0
+        for r in range(positions):
+            for c in range(size):
+                group_resid[c] += t.prob[r, c]
+        for c in range(size):
+            t.uu[c] += t.like[c] * u[q, c] * u[q, c] * (group_resid[c] ** 2 - group_pq[c])
+        e = 0
+        for r in range(positions):
+            for c in range(size):
+                t.with_u[r, c] += t.like[c] * t.prob[r, c] * u[q, c] * group_resid[c]
+            for r2 in range(r, positions):
+                for c in range(size):
+                    t.pair[e, c] += t.like[c] * t.prob[r, c] * t.prob[r2, c]
+                e += 1
+
+
+@_compiled
+def _large_group(
+    rows, nodes, d, b, sd_inner, sd_outer, posterior, order, score, hessian, group_score
+):
+    """Add the part of a group with many rows to the scores and the Hessian."""
+    p = rows.X.shape[1]
+    Q = nodes.z.size
+    g, start, stop = rows.group[b], rows.row[b], rows.row[b + 1]
+    times = rows.weight[g]
+    X = rows.X[start:stop]
+    log_like, share = np.empty((2, Q))
+    resid = np.empty(stop - start)
+    spread = np.zeros((3, stop - start if order == 2 else 0))
+    by_node = np.empty((Q, p + 2))
+    within = np.zeros((p + 2, p + 2))
+    for k in range(posterior.size):
+        v = nodes.outer[d, k]
+        up = np.exp(sd_outer * v)
+        _log_likelihoods(rows, b, up, sd_inner, nodes, log_like)
+        _softmax(log_like, share)
+        for q in range(Q):
+            u = nodes.centre[g] + nodes.scale[g] * nodes.z[q]
+            at = up * np.exp(sd_inner * u)
+            inverse = 1.0 / at
+            w = posterior[k] * share[q]
+            total, total_pq = 0.0, 0.0
+            for i in range(start, stop):
+                s = rows.sign[i]
+                r = s / (1.0 + 1.0 / (rows.ratio[i] * (inverse if s > 0 else at)))
+                resid[i - start] = r
+                total += r
+                total_pq += abs(r) * (1.0 - abs(r))
+            for i in range(start, stop):
+                r = w * times * resid[i - start]
+                score[0, i] += r
+                score[1, i] += u * r
+                score[2, i] += v * r
+            if order == 2:
+                for i in range(stop - start):
+                    pq = w * abs(resid[i]) * (1.0 - abs(resid[i]))
+                    spread[0, i] += pq
+                    spread[1, i] += u * pq
+                    spread[2, i] += v * pq
+                by_node[q, :p] = np.dot(resid, X)
+                by_node[q, p] = u * total
+                by_node[q, p + 1] = v * total
+                within[p, p] -= w * u * u * total_pq
+                within[p, p + 1] -= w * u * v * total_pq
+                within[p + 1, p + 1] -= w * v * v * total_pq
+        if order == 2:
+            part = np.zeros((p + 2, p + 2))
+            _add_covariance(share, by_node, part)
+            within += posterior[k] * part
+            for q in range(Q):
+                for a in range(p + 2):
+                    group_score[k, a] += times * share[q] * by_node[q, a]
+    if order == 2:
+        hessian += times * within
+        for first in range(0, stop - start, BATCH):
+            part_X = X[first : first + BATCH]
+            table = np.empty((part_X.shape[0], p + 2))
+            for i in range(part_X.shape[0]):
+                for a in range(p):
+                    table[i, a] = times * spread[0, first + i] * part_X[i, a]
+                table[i, p] = times * spread[1, first + i]
+                table[i, p + 1] = times * spread[2, first + i]
+            hessian[:p] -= np.dot(part_X.T, table)
