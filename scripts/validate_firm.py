@@ -35,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.umask(0o077)
     try:
         firm = configuration.load(chosen.configuration)
-        specs = {name: io.read_yaml(SPECS / f"{name}.yaml") for name in ("models", "samples", "tables")}
+        specs = {
+            name: io.read_yaml(SPECS / f"{name}.yaml") for name in ("models", "samples", "tables")
+        }
         own = io.read_yaml(SPECS / "firm.yaml")
         models = shrinking.for_firm(specs, own, firm, "")[0]["models"]
         found = importing.read_firm(firm, models).problems

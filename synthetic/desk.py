@@ -21,13 +21,13 @@ DAYS = 364
 FIRST_DAY = np.datetime64("2021-01-04")
 
 
-def make(encounters: int = 8000, seed: int = 1) -> dict[str, pd.DataFrame]:
+def make(encounters: int = 12_000, seed: int = 1) -> dict[str, pd.DataFrame]:
     """Raw tables of a synthetic service desk.
 
     Parameters
     ----------
     encounters : int
-        Service encounters; there are about half as many customers.
+        Service encounters; 1.3 for each customer.
     seed : int
 
     Returns
@@ -36,7 +36,7 @@ def make(encounters: int = 8000, seed: int = 1) -> dict[str, pd.DataFrame]:
         The tables of ``workflow/schemas/raw.yaml``.
     """
     n, rng = encounters, np.random.default_rng(np.random.SeedSequence([seed, encounters]))
-    n_customers = max(n // 2, 2)
+    n_customers = max(int(n / 1.3), 2)
     n_agents = int(np.clip(n // 200, 30, 2000))
     customer_id = pd.Series(np.arange(n_customers)).map("C{:08d}".format)
     rank = rng.integers(0, len(MODELS), n_customers)
@@ -68,7 +68,9 @@ def make(encounters: int = 8000, seed: int = 1) -> dict[str, pd.DataFrame]:
             "resolved": daily.ravel(),
         }
     )
-    severity = rng.permutation(np.clip(rng.integers(1, 7, (40, 1)) + rng.integers(0, 2, (40, 4)), 1, 7))
+    severity = rng.permutation(
+        np.clip(rng.integers(1, 7, (40, 1)) + rng.integers(0, 2, (40, 4)), 1, 7)
+    )
     failures = pd.DataFrame(
         {
             "failure_code": np.repeat([f"F{i:02d}" for i in range(40)], len(RATERS)),
@@ -87,18 +89,21 @@ def make(encounters: int = 8000, seed: int = 1) -> dict[str, pd.DataFrame]:
     related = rng.random(n) < 0.5
     country = customers["country"].iloc[of_customer].reset_index(drop=True)
     distance = cultural_distance(country, agents["country"].iloc[of_agent].reset_index(drop=True))
+    dyad = pd.factorize(country + agents["country"].iloc[of_agent].to_numpy())[0]
     two_days = (daily[of_agent, day - 1] + daily[of_agent, day - 2]) / 100
     mean_severity = severity.mean(axis=1)[code]
     shared = rng.standard_normal(n)
     index = (
-        -2.6
-        - 0.9 * two_days
-        + 0.10 * mean_severity
-        + 0.25 * warranty[of_customer]
-        - 0.25 * rank[of_customer]
-        + (0.004 * two_days - 0.002 * mean_severity / 4) * (distance - 90) / 2
-        + 0.5 * rng.standard_normal(n_customers)[of_customer]
-        + 0.6 * shared
+        -3.5
+        - 1.2 * two_days
+        + 0.20 * mean_severity
+        + 0.60 * warranty[of_customer]
+        - 0.60 * rank[of_customer]
+        + (0.012 * two_days - 0.002 * mean_severity / 4) * (distance - 90)
+        + 0.004 * (warranty[of_customer] - 2.3) * (distance - 90)
+        + 0.3 * rng.standard_normal(n_customers)[of_customer]
+        + 0.15 * rng.standard_normal(len(COUNTRIES) * len(SERVICE_COUNTRIES))[dyad]
+        + 1.5 * shared
     )
     sold = offered & (rng.random(n) < 1 / (1 + np.exp(-index)))
     encounter_id = pd.Series(np.arange(n)).map("E{:09d}".format)
@@ -121,7 +126,15 @@ def make(encounters: int = 8000, seed: int = 1) -> dict[str, pd.DataFrame]:
         "failures": failures,
         "agents": agents,
         "agent_days": agent_days,
-        **_after(rng, table, sold, customers.iloc[of_customer], rank[of_customer], skill[of_agent], shared),
+        **_after(
+            rng,
+            table,
+            sold,
+            customers.iloc[of_customer],
+            rank[of_customer],
+            skill[of_agent],
+            shared,
+        ),
     }
 
 
@@ -152,7 +165,7 @@ def _after(
         + 20 * good * (1 - skill[rows])
         + 12 * good * rank[rows]
         + 0.3 * customers["gross_margin"].to_numpy()[rows]
-        + 15 * shared[rows]
+        + 25 * shared[rows]
         + rng.normal(0, 20, rows.size)
     )
     units = rng.integers(1, 4, rows.size)
@@ -222,7 +235,12 @@ def export(tables: dict[str, pd.DataFrame], folder: str | Path) -> None:
     )
     owners.to_excel(folder / "customers.xlsx", sheet_name="Owners", index=False)
     tables["sales"].rename(
-        columns={"sale_id": "order", "encounter_id": "ticket", "revenue": "net", "list_price": "list"}
+        columns={
+            "sale_id": "order",
+            "encounter_id": "ticket",
+            "revenue": "net",
+            "list_price": "list",
+        }
     ).assign(
         product_type=tables["sales"]["product_type"].map({"good": "HW", "service": "SVC"})
     ).to_parquet(folder / "orders.parquet", index=False)

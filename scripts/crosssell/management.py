@@ -1,4 +1,4 @@
-"""The management page: what was offered, sold and earned, and what the recommendations are worth."""
+"""The management page: what was offered, sold and earned, and what the advice is worth."""
 
 from __future__ import annotations
 
@@ -167,7 +167,9 @@ def cut(raw: Mapping[str, pd.DataFrame], labels: pd.Series, minimum: int) -> pd.
     table = table[[*COUNTS, *RATES, *MONEY]].astype(float)
     table[hide] = np.nan
     tiers = {tier: place for place, tier in enumerate(TIERS)}
-    return table.reset_index().sort_values("group", key=lambda g: g.map(tiers).fillna(0), kind="stable")
+    return table.reset_index().sort_values(
+        "group", key=lambda g: g.map(tiers).fillna(0), kind="stable"
+    )
 
 
 def cuts(raw: Mapping[str, pd.DataFrame], minimum: int) -> dict[str, pd.DataFrame]:
@@ -196,7 +198,9 @@ def _cut_panel(heading: str, table: pd.DataFrame) -> Panel:
         cells += [rate, *(format_number(row[name], "2") for name in MONEY if money)]
         rows.append([str(row["group"]), *cells])
     hidden = table["encounters"].isna().any()
-    note = f"{HIDDEN}: suppressed, or it would give away a group that is too small." if hidden else ""
+    note = (
+        f"{HIDDEN}: suppressed, or it would give away a group that is too small." if hidden else ""
+    )
     return Panel(heading, ["", *headings], rows, note)
 
 
@@ -276,12 +280,15 @@ def panels(tables: Mapping[str, pd.DataFrame], fits: Mapping[str, pd.DataFrame])
                     "offer",
                     "2",
                     "Revenue per pitch (95% interval)",
-                    "Agent resolution ability and functionality above and below the median. " + note,
+                    "Agent resolution ability and functionality above and below the median. "
+                    + note,
                 )
             )
         if _rows(values, "policy"):
             found.append(
-                _policy_panel("What to offer to whom, and its worth", values, "Revenue per 1,000 offers")
+                _policy_panel(
+                    "What to offer to whom, and its worth", values, "Revenue per 1,000 offers"
+                )
             )
     if "part2.routing.full" in fits:
         values = fits["part2.routing.full"]
@@ -292,13 +299,14 @@ def panels(tables: Mapping[str, pd.DataFrame], fits: Mapping[str, pd.DataFrame])
                 "segment",
                 "2%",
                 "Purchase rate (95% interval)",
-                "Predicted by the three-level model of Table 8; high and low are above and below the "
-                "median.",
+                "Predicted by the three-level model of Table 8; high is above the median, low below.",
             )
         )
         if _rows(values, "policy"):
             found.append(
-                _policy_panel("Whom to route where, and its worth", values, "Purchases per 1,000 offers")
+                _policy_panel(
+                    "Whom to route where, and its worth", values, "Purchases per 1,000 offers"
+                )
             )
     return found
 

@@ -10,7 +10,9 @@ def rows(path):
 rule import_firm:
     input:
         configuration=FIRM.path,
-        exports=[p for p in FIRM.exports() if Path(p).exists() or Path(p) in EXAMPLE_EXPORTS],
+        exports=[
+            p for p in FIRM.exports() if Path(p).exists() or Path(p) in EXAMPLE_EXPORTS
+        ],
         schemas=["workflow/schemas/raw.yaml", "workflow/schemas/firm.yaml"],
         library=library("crosssell.firm.*", "crosssell.measures"),
     output:

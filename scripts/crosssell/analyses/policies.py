@@ -1,6 +1,6 @@
 """What the essays' recommendations would be worth: values of pitches, offers and routing.
 
-Each number is a smooth function of a model's estimates for the customers and agents observed, so its
+Each number is a smooth function of a model's estimates for the customers and agents observed: its
 interval says how unsure the model is, not what would happen if customers or agents changed.
 """
 
@@ -97,9 +97,9 @@ def pitch_values(
 ) -> Result:
     """Expected revenue of a pitch by customer segment, and what Essay I's advice would be worth.
 
-    Equation ``segment`` is the revenue of a pitch, refusals counted as zero; ``offer`` is that of a
-    good (``good``) and a service (``service``) by agent tier and by functionality; ``policy`` is the
-    gain of a rule over present practice, in revenue for a thousand pitches; ``.size`` are customers.
+    Equation ``segment`` is the revenue of a pitch, refusals counted as zero; ``offer`` is that of
+    a good and of a service by agent tier and by functionality; ``policy`` is the gain of a rule
+    over present practice, in revenue for a thousand pitches; ``.size`` are customers.
     """
     fit = heckman_model(data, outcome, selected, outcome_terms, selection_terms).fit()
     rows = _sample(data, seed)

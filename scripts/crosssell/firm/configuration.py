@@ -28,7 +28,7 @@ _PLAIN_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "null", 
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML in which only true and false are truth values: NO is Norway, and yes and no are words."""
+    """YAML in which only true and false are truth values: NO is Norway, yes and no are words."""
 
 
 _PlainLoader.yaml_implicit_resolvers = {
@@ -81,38 +81,47 @@ class Firm:
 
     @property
     def name(self) -> str:
+        """Name of the firm; its results go to a folder of this name."""
         return self.content["name"]
 
     @property
     def studies(self) -> list[str]:
+        """Studies that the data support."""
         return list(self.content["studies"])
 
     @property
     def tables(self) -> dict[str, Mapping[str, Any]]:
+        """Raw tables and where they come from."""
         return dict(self.content["tables"])
 
     @property
     def minimum_cell(self) -> int:
+        """Smallest group that is shown."""
         return self.content.get("confidentiality", {}).get("minimum_cell", 10)
 
     @property
     def key_file(self) -> str | None:
+        """File of the secret for hashes of identifiers, if any."""
         return self.content.get("confidentiality", {}).get("key_file")
 
     @property
     def keep_rows(self) -> bool:
+        """Whether files with rows stay after the run."""
         return self.content.get("confidentiality", {}).get("keep_rows", False)
 
     @property
     def minimum_buyers(self) -> int:
+        """Buyers that a study must have."""
         return self.content.get("minimum_buyers", 50)
 
     @property
     def distance(self) -> str:
+        """Formula of cultural distance, or none."""
         return self.content.get("measures", {}).get("cultural_distance", "absolute")
 
     @property
     def ability(self) -> str | None:
+        """Configured definition of resolution ability, if any."""
         return self.content.get("measures", {}).get("agent_resolution_ability")
 
     def loss(self, kind: str) -> float:
@@ -237,7 +246,8 @@ def _contradictions(content: Mapping[str, Any]) -> list[str]:
             if needed and field.name not in names:
                 problems.append(
                     f"tables.{table}.columns.{field.name} is missing and {needed[0]} cannot do "
-                    f"without it ({field.description.rstrip('.')}). Write: {field.name}: <your column>"
+                    f"without it ({field.description.rstrip('.')}). "
+                    f"Write: {field.name}: <your column>"
                 )
     return problems
 

@@ -321,7 +321,7 @@ def _problem(
         f"{table}.{field.name}",
         count=int(rows.size),
         lines=export.lines(kept).tolist(),
-        values=[] if hidden else _as_text(theirs.take(pa.array(kept))).to_pylist(),
+        cells=[] if hidden else _as_text(theirs.take(pa.array(kept))).to_pylist(),
         place=export.place,
     )
 
@@ -347,8 +347,8 @@ def empty_cells(
             problems.append(
                 Problem(
                     export.label,
-                    f"is empty in {rows.size / mask.size:.2%} of the rows, and losses.missing allows "
-                    f"{bound:.2%}",
+                    f"is empty in {rows.size / mask.size:.2%} of the rows, "
+                    f"and losses.missing allows {bound:.2%}",
                     "The rows are left out."
                     if within
                     else "Fill the cells, leave the column out of the configuration, or raise "

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from crosssell.errors import DataError
@@ -49,7 +48,7 @@ class Problem:
         Number of places.
     lines : sequence of int
         Lines (rows of databases and Parquet files) of the first places.
-    values : sequence of str
+    cells : sequence of str
         Values at these places.
     place : {"line", "row"}
     warning : bool
@@ -63,11 +62,12 @@ class Problem:
     measure: str = ""
     count: int = 1
     lines: Sequence[int] = ()
-    values: Sequence[str] = ()
+    cells: Sequence[str] = ()
     place: str = "line"
     warning: bool = False
 
     def __str__(self) -> str:
+        """Two or three lines: where and what, the first places, the mend."""
         where = [self.file]
         if self.column:
             where.append(f'column "{_short(self.column)}"')
@@ -82,11 +82,11 @@ class Problem:
         return f"{text}\n      Mend: {self.mend}"
 
     def _places(self) -> int:
-        return max(len(self.lines), len(self.values))
+        return max(len(self.lines), len(self.cells))
 
     def _place(self, index: int) -> str:
         line = f"{self.place} {self.lines[index]}" if index < len(self.lines) else ""
-        value = f'"{_short(self.values[index])}"' if index < len(self.values) else ""
+        value = f'"{_short(self.cells[index])}"' if index < len(self.cells) else ""
         return ": ".join(filter(None, [line, value]))
 
 
@@ -124,7 +124,7 @@ def to_frame(problems: Iterable[Problem]) -> pd.DataFrame:
     rows = []
     for problem in problems:
         for index in range(min(max(problem._places(), 1), LINES_KEPT)):
-            value = problem.values[index] if index < len(problem.values) else ""
+            value = problem.cells[index] if index < len(problem.cells) else ""
             rows.append(
                 {
                     "severity": "warning" if problem.warning else "error",
@@ -145,8 +145,3 @@ def to_frame(problems: Iterable[Problem]) -> pd.DataFrame:
 
 def _inert(value: str) -> str:
     return f"'{value}" if value[:1] in {"=", "+", "-", "@", "\t", "\r"} else value
-
-
-def places(rows: np.ndarray) -> np.ndarray:
-    """The places of a kind that are kept."""
-    return rows[:LINES_KEPT]

@@ -55,7 +55,7 @@ def repeated_keys(
             ", ".join(f"{name}.{key}" for key in schema.primary_key),
             count=int(places.size),
             lines=export.lines(rows[kept]).tolist(),
-            values=text,
+            cells=text,
             place=export.place,
         )
     ]
@@ -126,7 +126,7 @@ def orphan_problem(
         f"{name}.{column}",
         count=int(places.size),
         lines=export.lines(rows[kept]).tolist(),
-        values=[str(value) for value in table[column].take(pa.array(kept)).to_pylist()],
+        cells=[str(value) for value in table[column].take(pa.array(kept)).to_pylist()],
         place=export.place,
         warning=within,
     )

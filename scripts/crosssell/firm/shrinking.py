@@ -129,7 +129,7 @@ def for_firm(
     specs : dict
         The same keys, for the firm's studies.
     changes : dict
-        By table, how its layout shrinks: the arguments of `shrink_layout`, ``layout`` and ``notes``.
+        By table, how its layout shrinks: the arguments of `shrink_layout`.
     """
     models: dict[str, Models] = {}
     samples: dict[str, Any] = {}

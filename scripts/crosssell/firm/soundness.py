@@ -46,9 +46,7 @@ def check(
             )
         ]
     if len(data) == 0:
-        return [
-            tell("has no encounter with an offer", "Map encounters.offer_made to 1 for offers.")
-        ]
+        return [tell("has no encounter with an offer", "Look at encounters.offer_made.")]
     buyers = int(data["purchase"].sum())
     if buyers == len(data):
         return [
@@ -91,7 +89,7 @@ def check(
                 warning=True,
             )
         )
-    if "dyad" in data and data["dyad"].nunique() == 1:
+    if "dyad" in data and (data["dyad"] == data["dyad"].iloc[0]).all():
         problems.append(
             tell(
                 f"is {data['dyad'].iloc[0]} everywhere: customers and agents of one country each "

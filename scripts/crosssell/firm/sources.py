@@ -197,7 +197,7 @@ def _read_text(label: str, path: Path, spec: Mapping[str, Any], columns: Sequenc
         names, first_line = _header(label, path, encoding, delimiter)
         problems = _check_header(label, names, delimiter, columns)
         if problems:
-            raise UnreadableError(problems[0]) if len(problems) == 1 else _Several(problems)
+            raise UnreadableError(problems[0]) if len(problems) == 1 else _SeveralError(problems)
         export = _read_rows(
             label, path, spec | {"encoding": encoding}, delimiter, names, columns, first_line
         )
@@ -240,11 +240,11 @@ def _ragged(export: Export, width: int) -> Problem:
         "Quote cells that hold the delimiter or a quotation mark, and close every quotation.",
         count=int(export.skipped.size),
         lines=lines.tolist(),
-        values=[f"{columns} columns: {text}" for columns, text in export.ragged],
+        cells=[f"{columns} columns: {text}" for columns, text in export.ragged],
     )
 
 
-class _Several(UnreadableError):
+class _SeveralError(UnreadableError):
     """More than one problem makes a file unreadable."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -281,7 +281,7 @@ def _check_bytes(label: str, path: Path, encoding: str) -> int:
                 raise _unreadable(
                     label,
                     f"is not {encoding}: byte 0x{error.object[error.start]:02x} cannot be decoded",
-                    "Write the file's true encoding in the configuration, often `encoding: cp1252`.",
+                    "Write the file's true encoding at the file, often `encoding: cp1252`.",
                     lines=[line],
                 ) from None
             if not chunk:
@@ -331,7 +331,7 @@ def _check_header(
                         f"has one column when divided at {delimiter!r}",
                         f"It seems to be divided at {other!r}: write `delimiter: {other!r}`.",
                         lines=[1],
-                        values=[names[0]],
+                        cells=[names[0]],
                     )
                 ]
     repeated = sorted({name for name in names if names.count(name) > 1 and name in columns})
@@ -412,7 +412,7 @@ def _read_parquet(label: str, path: Path, columns: Sequence[str]) -> Export:
         file = pa.parquet.ParquetFile(path)
         problems = missing_columns(label, columns, file.schema_arrow.names)
         if problems:
-            raise _Several(problems)
+            raise _SeveralError(problems)
         return _native(label, file.read(columns=list(columns)))
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(
@@ -443,7 +443,7 @@ def _read_excel(label: str, path: Path, spec: Mapping[str, Any], columns: Sequen
     names = ["" if cell is None else str(cell).strip() for cell in rows[0]]
     problems = _check_header(label, names, ",", columns)
     if problems:
-        raise _Several(problems)
+        raise _SeveralError(problems)
     if len(rows) == 1:
         raise _unreadable(label, "has a header and no rows", "Export it again with its data.")
     cells = dict(zip(names, zip(*rows[1:], strict=True), strict=True))
@@ -470,7 +470,7 @@ def _read_query(name: str, spec: Mapping[str, Any], columns: Sequence[str]) -> E
         table = _query_duckdb(label, spec)
     problems = missing_columns(label, columns, table.column_names)
     if problems:
-        raise _Several(problems)
+        raise _SeveralError(problems)
     if table.num_rows == 0:
         raise _unreadable(label, "gives no rows", "Mend the query.")
     return _native(label, table.select(list(columns)))

@@ -53,13 +53,13 @@ ABILITY_NEEDS = {
     "rank": ("agents.rank",),
     "two_preceding_days": ("agent_days.date", "agent_days.resolved"),
 }
-#: Answers of 9 or 10 points are the top box, and 7 to 9 p.m. the evening, as the telecom study has it.
+#: As the telecom study has them: 9 or 10 points are the top box, 7 to 9 p.m. the evening.
 TOP_BOX = 9
 EVENING = (19, 21)
 
 
 def ability(firm: Firm, study: str) -> str | None:
-    """Definition of resolution ability: the configured one, else the study's if the data have it."""
+    """Definition of resolution ability: the configured one, else one that the data have."""
     own = measures.STUDIES[study].ability
     order = (
         [firm.ability] if firm.ability else [own, *(name for name in ABILITY_NEEDS if name != own)]
