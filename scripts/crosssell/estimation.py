@@ -6,11 +6,11 @@ import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from formulaic import ModelSpec, model_matrix
-from scipy import linalg, stats
+from scipy import linalg, special
 
 from crosssell.errors import (
     CollinearityError,
@@ -20,6 +20,9 @@ from crosssell.errors import (
     NoVariationError,
     SpecificationError,
 )
+
+if TYPE_CHECKING:
+    from formulaic import ModelSpec
 
 INTERCEPT = "intercept"
 #: A column at a smaller angle (its sine) to the span of those before it counts as collinear.
@@ -99,6 +102,8 @@ def formula_frames(
     SpecificationError
         If the formula cannot be read or names a column that the data lack.
     """
+    from formulaic import model_matrix  # loads slowly, and few jobs need it
+
     try:
         matrices = model_matrix(formula, data, na_action="ignore", output="pandas")
     except Exception as error:  # formulaic raises many kinds, all of them about formula or data
@@ -273,7 +278,7 @@ class ChiSquareTest:
     @property
     def pvalue(self) -> float:
         """Probability of a larger statistic under the null hypothesis."""
-        return float(stats.chi2.sf(self.statistic, self.df))
+        return float(special.chdtrc(self.df, self.statistic))
 
     def __str__(self) -> str:
         """Return e.g. ``Wald: chi2(4) = 23.33, p = 0.0001``."""
@@ -343,11 +348,11 @@ class Estimates:
     @cached_property
     def pvalues(self) -> pd.Series:
         """Two-sided p-values (k,) from the normal distribution."""
-        return self._series(2 * stats.norm.sf(np.abs(self.tvalues)))
+        return self._series(2 * special.ndtr(-np.abs(self.tvalues)))
 
     def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
         """Return normal confidence intervals (k, 2) of level ``1 - alpha``."""
-        reach = stats.norm.isf(alpha / 2) * self.bse
+        reach = special.ndtri(1 - alpha / 2) * self.bse
         return pd.DataFrame({"lower": self.params - reach, "upper": self.params + reach})
 
     def to_frame(self, alpha: float = 0.05) -> pd.DataFrame:

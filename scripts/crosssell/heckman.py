@@ -22,7 +22,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy import linalg, optimize, special, stats
+from scipy import linalg, optimize, special
 
 from crosssell.errors import (
     CollinearityError,
@@ -760,7 +760,10 @@ class HeckmanResults(Estimates):
             gradient[:, :kz] = z * (beta[-1] * slope)[:, None]
             gradient[:, -1] = ratio
         if which in ("probability", "expected"):
-            probability, density = special.ndtr(index), stats.norm.pdf(index)
+            probability, density = (
+                special.ndtr(index),
+                np.exp(-(index**2) / 2) / math.sqrt(2 * math.pi),
+            )
             if which == "probability":
                 mean, gradient[:, :kz] = probability, z * density[:, None]
             else:
@@ -768,7 +771,7 @@ class HeckmanResults(Estimates):
                 gradient[:, :kz] += z * (density * mean)[:, None]
                 mean = mean * probability
         error = np.sqrt(np.einsum("ij,ij->i", gradient @ covariance, gradient))
-        reach = stats.norm.isf(alpha / 2) * error
+        reach = special.ndtri(1 - alpha / 2) * error
         columns = {
             "mean": mean,
             "mean_se": error,

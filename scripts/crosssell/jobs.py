@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +16,7 @@ from crosssell.errors import CrossSellError
 def job(snakemake: Any) -> Iterator[logging.Logger]:
     """Run a script's work under its rule's log.
 
-    Messages go to the rule's log file and to the terminal. An error of the package's own kind is a
+    Messages and warnings go to the rule's log file and to the terminal. An error of the package's own kind is a
     user's to mend: its text is shown without a traceback and the job ends with status 1. Any other
     exception is a fault of ours and keeps its traceback.
 
@@ -37,6 +38,8 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
     # The generator's rooms log under their own name and through the same handlers.
     logging.getLogger("synthetic").parent = logger
     logging.getLogger("synthetic").setLevel(logging.INFO)
+    # A warning is told as a sentence, without the line of code that Python would add.
+    warnings.showwarning = lambda message, *_: logger.warning("Note: %s", message)
     try:
         yield logger
     except CrossSellError as error:

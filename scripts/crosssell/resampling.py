@@ -22,7 +22,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from crosssell.errors import (
     ConvergenceError,
@@ -100,7 +100,7 @@ class Bootstrap:
             or estimate plus and minus normal quantiles of the bootstrap standard error. BCa is nan
             where all replicates lie on one side of the estimate.
         """
-        z = stats.norm.ppf([alpha / 2, 1 - alpha / 2])
+        z = special.ndtri([alpha / 2, 1 - alpha / 2])
         if method == "normal":
             bounds = self.params.to_numpy() + z[:, None] * self.bse.to_numpy()
         elif method == "percentile":
@@ -116,11 +116,11 @@ class Bootstrap:
     def _bca(self, z: np.ndarray) -> np.ndarray:
         values, params = self.succeeded.to_numpy(), self.params.to_numpy()
         below = (np.mean(values < params, axis=0) + np.mean(values <= params, axis=0)) / 2
-        offset = stats.norm.ppf(below)
+        offset = special.ndtri(below)
         bounds = np.full((2, len(params)), np.nan)
         for j in np.flatnonzero(np.isfinite(offset)):
             shifted = offset[j] + z
-            levels = stats.norm.cdf(offset[j] + shifted / (1 - self.acceleration.iloc[j] * shifted))
+            levels = special.ndtr(offset[j] + shifted / (1 - self.acceleration.iloc[j] * shifted))
             bounds[:, j] = np.quantile(values[:, j], levels)
         return bounds
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 KEYS = ["study", "model", "sample", "equation", "term"]
 FIELDS = ["estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high"]
@@ -66,7 +66,7 @@ def coefficients(
     """
     params, bse = np.asarray(params, float), np.asarray(bse, float)
     z = np.divide(params, bse, out=np.full_like(params, np.nan), where=bse > 0)
-    width = stats.t.ppf((1 + level) / 2, df) * bse
+    width = special.stdtrit(df, (1 + level) / 2) * bse
     return pd.DataFrame(
         {
             "equation": equation,
@@ -74,7 +74,7 @@ def coefficients(
             "estimate": params,
             "std_error": bse,
             "statistic": z,
-            "p_value": 2 * stats.t.sf(np.abs(z), df),
+            "p_value": 2 * special.stdtr(df, -np.abs(z)),
             "conf_low": params - width,
             "conf_high": params + width,
         }

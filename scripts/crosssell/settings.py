@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +57,15 @@ def _sentences(error: jsonschema.ValidationError) -> list[str]:
 
 
 def specs(folder: Path) -> dict[str, Any]:
-    """Model, sample and table specifications, by kind.
+    """Specifications by kind: models, samples, tables, figures, and numbers of the text.
 
     Raises
     ------
     SpecificationError
         If a model or a table names a sample or an estimate that is not specified.
     """
-    content = {name: read_yaml(folder / f"{name}.yaml") for name in ("models", "samples", "tables")}
+    kinds = ("models", "samples", "tables", "figures", "text")
+    content = {kind: read_yaml(folder / f"{kind}.yaml") for kind in kinds}
     problems = [
         f"models.yaml: {study}.{name} names the sample {sample!r}, which samples.yaml lacks."
         for study, models in content["models"].items()
@@ -75,3 +76,19 @@ def specs(folder: Path) -> dict[str, Any]:
     if problems:
         raise SpecificationError("\n".join(problems))
     return content
+
+
+def fits_of(spec: Mapping[str, Any]) -> set[str]:
+    """Names of the fits (``study.model.sample``) that a table or a figure shows."""
+    return {rule["fit"] for rule in spec.get("cells", []) if "fit" in rule} | set(
+        spec.get("fits", {}).values()
+    )
+
+
+def shown(specs: Mapping[str, Any], studies: Sequence[str]) -> dict[str, Any]:
+    """Tables or figures of the studies that run: a spec names its study or shows its fits."""
+    return {
+        name: spec
+        for name, spec in specs.items()
+        if {spec["study"]} | {fit.split(".")[0] for fit in fits_of(spec)} <= set(studies)
+    }

@@ -17,6 +17,7 @@ except CrossSellError as error:
 
 RESULTS = Path(config["results"])
 LOGS = Path("logs", RESULTS.name)
+ESSAYS = {"part1": "Essay I", "part2": "Essay II"}
 RAW = {
     "part1": "customers models encounters failures agents sales survey".split(),
     "part2": "customers models encounters failures agents agent_days sales".split(),

@@ -1,18 +1,11 @@
-from crosssell.io import read_yaml
-
-FIGURES = {
-    name: spec
-    for name, spec in read_yaml("workflow/specs/figures.yaml").items()
-    if spec["study"] in config["studies"]
-}
-ESSAYS = {"part1": "Essay I", "part2": "Essay II"}
+FIGURES = settings.shown(SPECS["figures"], config["studies"])
 
 
 rule draw_figures:
     input:
         fits=expand(
             RESULTS / "estimates/{fit}.csv",
-            fit=sorted({fit for spec in FIGURES.values() for fit in spec.get("fits", {}).values()}),
+            fit=sorted(set().union(*map(settings.fits_of, FIGURES.values()))),
         ),
         published=PUBLISHED,
         library=library("crosssell.figures", "crosssell.diagrams"),

@@ -15,7 +15,7 @@ rule write_paper:
         "../../environment.yml"
     params:
         layouts={name: spec["layout"] for name, spec in TABLES.items()},
-        figures={},
+        figures=FIGURES,
     message:
         "Writing the paper around the results"
     script:
@@ -27,6 +27,7 @@ rule compile_paper:
         paper=rules.write_paper.output.paper,
         numbers=rules.write_paper.output.numbers,
         tables=rules.set_tables.output.tex,
+        figures=rules.draw_figures.output.pdf,
         library=library("crosssell.typeset"),
     output:
         RESULTS / "paper.pdf",
@@ -43,6 +44,7 @@ rule compile_paper:
 rule make_report:
     input:
         pages=rules.set_tables.output.html,
+        figures=rules.draw_figures.output.svg,
         captions=sorted(str(path) for path in Path("workflow/report").glob("*.rst")),
     output:
         RESULTS / "report.html",

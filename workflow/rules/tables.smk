@@ -1,8 +1,4 @@
-TABLES = {
-    name: spec
-    for name, spec in SPECS["tables"].items()
-    if spec.get("study", "part1") in config["studies"]
-}
+TABLES = settings.shown(SPECS["tables"], config["studies"])
 
 
 rule set_tables:
@@ -19,11 +15,16 @@ rule set_tables:
         tex=expand(RESULTS / "tables/{table}.tex", table=TABLES),
         notes=expand(RESULTS / "tables/{table}.notes.tex", table=TABLES),
         csv=expand(RESULTS / "tables/{table}.csv", table=TABLES),
-        html=report(
-            expand(RESULTS / "tables/{table}.html", table=TABLES),
-            category="Tables",
-            caption="../report/tables.rst",
-        ),
+        html=[
+            report(
+                RESULTS / f"tables/{name}.html",
+                caption="../report/tables.rst",
+                category=ESSAYS[spec["study"]],
+                subcategory="Tables",
+                labels={"table": spec.get("title", name)},
+            )
+            for name, spec in TABLES.items()
+        ],
     log:
         LOGS / "set_tables.log",
     conda:
