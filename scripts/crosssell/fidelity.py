@@ -251,13 +251,13 @@ def terminal(scores: pd.DataFrame, findings: pd.DataFrame, width: int = 78) -> s
     """
     counts = summary(scores).groupby("where", sort=False).sum(numeric_only=True)
     lines = ["Printed numbers against this run", ""]
-    lines.append(f"{'':18}" + "".join(f"{name:>13}" for name in VERDICTS[:4]) + f"{'cannot':>7}")
+    lines.append(f"{'':14}" + "".join(f"{name:>{len(name) + 3}}" for name in VERDICTS))
     for where, row in counts.iterrows():
-        cells = "".join(f"{row[name]:>13}" for name in VERDICTS[:4])
-        lines.append(f"{where:18}{cells}{row[VERDICTS[4]]:>7}")
+        cells = "".join(f"{row[name]:>{len(name) + 3}}" for name in VERDICTS)
+        lines.append(f"{where:14}{cells}")
     verdicts = findings["verdict"].value_counts()
     told = ", ".join(f"{count} {name}" for name, count in verdicts.items())
-    lines += ["", f"Audit: {len(findings)} relations between printed numbers, {told}."]
+    lines += ["", f"Audit: {len(findings)} relations between printed numbers,", f"  {told}."]
     lost = scores[scores["verdict"] == CANNOT_HOLD]
     lines += ["", f"{len(lost)} printed numbers cannot hold, for instance:"]
     lines += [f"  {row.printed:>10}  {row.place}"[:width] for row in lost.head(6).itertuples()]

@@ -149,9 +149,23 @@ def test_no_check_objects_to_the_rounded_moments_of_data(seed, n):
             "sd": f"s.{v}",
             "low": low,
             "high": high,
+            "n": "n",
         }
         for v, (low, high) in {"x": (0, 5), "z": (1, 7)}.items()
     ]
+    moments = {v: {"of": v, "mean": f"m.{v}", "sd": f"s.{v}"} for v in ("x", "good")}
+    relations.append(
+        {
+            "id": "joint",
+            "kind": "joint",
+            "variables": {"x": [0, 5, 1], "good": [0, 1, 1]},
+            "conditions": [
+                *({"of": v, "mean": f"m.{v}"} for v in moments),
+                *({**moment, "n": "n"} for moment in moments.values()),
+                {"correlation": "c.good.x", "n": "n", "x": moments["x"], "y": moments["good"]},
+            ],
+        }
+    )
     printed = [
         value if isinstance(value, Printed) else number(name, value)
         for name, value in describe(x, y, z, good).items()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -170,10 +171,21 @@ def _judge(relation: Relation) -> dict[str, Any]:
         "verdict": "consistent" if outcome.holds else relation.get("failure", kind.failure),
         "size": float(outcome.size),
         "explanation": " ".join(filter(None, [outcome.explanation, relation.get("because")])),
-        "certificate": json.dumps(certificate, default=float),
+        "certificate": json.dumps(_plain(certificate), allow_nan=False),
         "numbers": " ".join(ids),
         "cannot_hold": " ".join(blamed),
     }
+
+
+def _plain(value: Any) -> Any:
+    """Value in JSON's types; infinities in words."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, str) or value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, Iterable):
+        return [_plain(entry) for entry in value]
+    return float(value) if math.isfinite(value) else str(value)
 
 
 def certificates(findings: pd.DataFrame) -> dict[str, Certificate]:

@@ -97,16 +97,19 @@ def points(r: Relation) -> dict[str, np.ndarray]:
     return dict(zip(values, grid, strict=True))
 
 
-def _squares(mean: Interval, sd: Interval) -> Interval:
-    """Second moments that a mean and a standard deviation allow."""
-    return extremes(lambda m, s: m**2 + s**2, mean.magnitude, sd)
+def _divisor(r: Relation, condition: Mapping[str, Any]) -> Interval:
+    """Factor from a printed variance or covariance, of divisor n or n - 1, to that of divisor n."""
+    n = r.interval(condition["n"]).low
+    return Interval((n - 1) / n, 1.0)
 
 
 def conditions(r: Relation, support: Mapping[str, np.ndarray]) -> tuple[Rows, list[list[str]]]:
     """Rows of every condition and the ids each rests on.
 
     A condition has one of the keys mean, sd (with mean) or correlation (with x, y), the variable
-    `of`, and optionally `where`, a mapping of variables to values that selects a group.
+    `of`, and optionally `where`, a mapping of variables to values that selects a group.  With sd or
+    correlation it has `n`, the number of cases or the least there may be, since the divisor may be
+    n - 1.
     """
     n = len(next(iter(support.values())))
     rows, ids = Rows(n), []
@@ -119,12 +122,17 @@ def conditions(r: Relation, support: Mapping[str, np.ndarray]) -> tuple[Rows, li
             values = support[x["of"]] * support[y["of"]]
             parts = [condition["correlation"], x["mean"], x["sd"], y["mean"], y["sd"]]
             bounds = extremes(
-                lambda c, mx, sx, my, sy: mx * my + c * sx * sy, *map(r.interval, parts)
+                lambda c, mx, sx, my, sy, f: mx * my + c * sx * sy * f,
+                *map(r.interval, parts),
+                _divisor(r, condition),
             )
         elif "sd" in condition:
             parts = [condition["sd"], condition["mean"]]
             values = support[condition["of"]] ** 2
-            bounds = _squares(r.interval(parts[1]), r.interval(parts[0]))
+            sd, mean = map(r.interval, parts)
+            bounds = extremes(
+                lambda s, m, f: m**2 + s**2 * f, sd, mean.magnitude, _divisor(r, condition)
+            )
         else:
             parts = [condition["mean"]]
             values, bounds = support[condition["of"]], r.interval(parts[0])

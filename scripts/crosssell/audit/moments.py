@@ -297,11 +297,13 @@ def binary_correlation(r: Relation) -> Outcome:
     correlation is at least -min((mean - low) sqrt(p/q), (high - mean) sqrt(q/p)) / sd, and at most
     the same with the two bounds exchanged.
 
-    Keys: correlation, rate, mean, sd (left out where the other is 0/1 too), low, high.
+    Keys: correlation, rate, mean, sd (left out where the other is 0/1 too), low, high; n, since
+    the standard deviation may have the divisor n - 1.
     """
     printed, rate, mean = (r.of(key) for key in ("correlation", "rate", "mean"))
-    low, high = r.of("low").low, r.of("high").high
+    low, high, n = r.of("low").low, r.of("high").high, r.of("n").middle
     sd = r.of("sd") if r.get("sd") else mean.map(lambda p: math.sqrt(p * (1 - p)))
+    sd = Interval(sd.low * math.sqrt((n - 1) / n), sd.high)
 
     def reach(towards: float, odds: int) -> Interval:
         return extremes(

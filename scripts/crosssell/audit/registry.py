@@ -31,6 +31,7 @@ class Number(Protocol):
     stars: str
     significance: str
     p_interval: tuple[float, float] | None
+    comparison: str
     study: str
     place: Any
     unit: str

@@ -142,8 +142,12 @@ def sign(r: Relation) -> Outcome:
 
 @check("inconsistent", "list of attainable values")
 def attained(r: Relation) -> Outcome:
-    """A number is one of the values it can take.  Keys: number, values."""
-    printed = r.of("number")
+    """A number is one of the values it can take; an upper bound is judged by its end.
+
+    Keys: number, values.
+    """
+    number = r.number(r["number"])
+    printed = Interval(number.value, number.value) if number.comparison else r.of("number")
     values = np.asarray(r["values"], dtype=float)
     gaps = [printed.distance(Interval(v, v)) for v in values]
     best = float(values[int(np.argmin(gaps))])
