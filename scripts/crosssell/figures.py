@@ -490,6 +490,7 @@ def _draw_curve(axis: Axes, rows: pd.DataFrame) -> None:
     axis.axhline(0, color=ACCENT, linewidth=0.8)
     # Few specifications with enormous intervals would hide all others.
     spread = np.nanquantile(np.abs(rows[["conf_low", "conf_high"]]), 0.9)
+    spread = max(spread, rows["estimate"].abs().max())
     axis.set_ylim(-1.15 * spread, 1.15 * spread)
 
 
@@ -512,7 +513,7 @@ def curves(estimates: pd.DataFrame, hypotheses: Mapping[str, Mapping[str, Any]])
         _draw_curve(axis, rows)
         axis.set_title(f"{name} ({hypothesis['expected']})\n{hypothesis['label']}")
         support, oppose = (shares[f"{name}.{way}"] for way in ("supporting", "opposing"))
-        axis.set_xlabel(f"{support:.0%} for, {oppose:.0%} against", fontsize=7)
+        axis.set_xlabel(f"{support:.0%} for, {oppose:.0%} against", fontsize=6.3)
         axis.set_xticks([])
     for axis in axes[::columns]:
         axis.set_ylabel("Standardised estimate")

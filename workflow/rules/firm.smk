@@ -86,6 +86,7 @@ rule write_management:
             if fit.split(".")[1] in ("pitch_values", "routing")
         ],
         tables=expand(RESULTS / "tables/{table}.html", table=LAYOUTS),
+        figures=expand(RESULTS / "figures/{figure}.svg", figure=SPECS["figures"]),
         template="paper/templates/management.html.j2",
         library=library("crosssell.management", "crosssell.firm.*"),
     output:

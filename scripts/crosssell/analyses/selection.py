@@ -13,7 +13,7 @@ from crosssell.analyses.interactions import interaction_rows
 from crosssell.analyses.registry import analysis
 from crosssell.design import regressors
 from crosssell.errors import ConvergenceError
-from crosssell.heckman import LAMBDA, HeckmanModel, MaximumLikelihoodResults
+from crosssell.heckman import LAMBDA, HeckmanModel, HeckmanResults, MaximumLikelihoodResults
 from crosssell.results import Result, values
 
 
@@ -250,7 +250,7 @@ def segments(
     buyers = data[data[selected] == 1]
     columns = sorted({v for term in (*outcome_terms, *selection_terms) for v in term.split(":")})
     shares = predictions.segment_shares(data)
-    rows = [_by_printed_arithmetic(fit, data, buyers[columns].mean(), shares, selected)]
+    rows = [_by_printed_arithmetic(fit, data, buyers[columns], shares, selected)]
     model = predictions.SelectionModel(
         selection_terms, outcome_terms, fit.params.to_numpy(), fit.cov_params().to_numpy()
     )
@@ -288,22 +288,24 @@ def segments(
 
 
 def _by_printed_arithmetic(
-    fit: Any, data: pd.DataFrame, means: pd.Series, shares: Mapping[str, float], selected: str
+    fit: HeckmanResults,
+    data: pd.DataFrame,
+    buyers: pd.DataFrame,
+    shares: Mapping[str, float],
+    selected: str,
 ) -> pd.DataFrame:
-    """Rows of Table 4 as the essay computes them."""
-    at = means.to_dict()
+    """Rows of Table 4 as the essay computes them: each equation at the means of its own sample."""
     slopes = fit.params["outcome"].drop(LAMBDA)
     correction = predictions.average_correction(fit.mills, data[selected].mean())
-    revenues = predictions.printed_revenues(slopes, at, correction)
-    index = {
-        key: predictions.linear_predictor(fit.params["selection"], {**at, **levels})
-        for key, levels in predictions.SEGMENTS.items()
-    }
+    revenues = predictions.printed_revenues(slopes, buyers.mean().to_dict(), correction)
+    acceptances = predictions.printed_acceptances(
+        fit.params["selection"], data[list(buyers)].mean().to_dict()
+    )
     rows = []
     for key in predictions.SEGMENTS:
         panel, _, level = key.partition(".")
         cells = {
-            f"{level}.acceptance": float(predictions.acceptance(index[key])),
+            f"{level}.acceptance": acceptances[key],
             f"{level}.revenue": revenues[key],
             f"{level}.share": shares[key],
         }
