@@ -260,5 +260,5 @@ def terminal(scores: pd.DataFrame, findings: pd.DataFrame, width: int = 78) -> s
     lines += ["", f"Audit: {len(findings)} relations between printed numbers,", f"  {told}."]
     lost = scores[scores["verdict"] == CANNOT_HOLD]
     lines += ["", f"{len(lost)} printed numbers cannot hold, for instance:"]
-    lines += [f"  {row.printed:>10}  {row.place}"[:width] for row in lost.head(6).itertuples()]
+    lines += [f"  {row.printed:>10}  {row.place}"[:width] for row in lost.head(5).itertuples()]
     return "\n".join(lines)
