@@ -640,3 +640,140 @@ def _large_group(
                 table[i, p] = times * spread[1, first + i]
                 table[i, p + 1] = times * spread[2, first + i]
             hessian[:p] -= np.dot(part_X.T, table)
+
+
+@_compiled
+def laplace(rows, sd_inner, sd_outer, v, u):
+    """Joint modes of the random effects, and the Laplace approximation around them.
+
+    Parameters
+    ----------
+    rows : Rows
+    sd_inner, sd_outer : float
+    v, u : ndarray, shape (D,) and (C,)
+        Start of the outer and inner effects on the standard normal scale; they receive the modes.
+
+    Returns
+    -------
+    value : float
+        Log-likelihood.
+    score : ndarray, shape (n,)
+        Such that the gradient by the coefficients is X' score.
+    slopes : ndarray, shape (2,)
+        Derivatives by the inner and outer standard deviation.
+    v_var, u_var : ndarray, shape (D,) and (C,)
+        Diagonal of the inverse of the negative Hessian at the modes.
+    """
+    value = 0.0
+    score = np.empty(rows.sign.size)
+    slopes = np.zeros(2)
+    v_var, u_var = np.empty(v.size), np.empty(u.size)
+    resid, info, skew, adjoint, push = np.empty((5, u.size))
+    for d in range(v.size):
+        low, high = rows.block[d], rows.block[d + 1]
+        schur = 1.0
+        for iteration in range(200):
+            up = np.exp(sd_outer * v[d])
+            slope = -v[d]
+            schur = 1.0
+            for b in range(low, high):
+                size = rows.group[b + 1] - rows.group[b]
+                for c in range(rows.group[b], rows.group[b + 1]):
+                    at = up * np.exp(sd_inner * u[c])
+                    resid[c] = 0.0
+                    info[c] = 0.0
+                    for i in range(rows.row[b] + c - rows.group[b], rows.row[b + 1], size):
+                        s = rows.sign[i]
+                        p = 1.0 / (1.0 + (rows.ratio[i] / at if s > 0 else rows.ratio[i] * at))
+                        resid[c] += s * (1.0 - p)
+                        info[c] += p * (1.0 - p)
+                    own = 1.0 + sd_inner * sd_inner * info[c]
+                    cross = sd_inner * sd_outer * info[c]
+                    push[c] = -u[c] + sd_inner * resid[c]
+                    slope += rows.weight[c] * (sd_outer * resid[c] - cross * push[c] / own)
+                    schur += rows.weight[c] * (sd_outer * sd_outer * info[c] - cross * cross / own)
+            # The curve is flat far out: at most two logits a step, and shorter ones if it goes on.
+            longest = 2.0 / (1.0 + iteration // 30)
+            step = slope / schur
+            if sd_outer > 0:
+                step = min(max(step, -longest / sd_outer), longest / sd_outer)
+            v[d] += step
+            largest = abs(step)
+            for c in range(rows.group[low], rows.group[high]):
+                own = 1.0 + sd_inner * sd_inner * info[c]
+                move = (push[c] - sd_inner * sd_outer * info[c] * step) / own
+                if sd_inner > 0:
+                    move = min(max(move, -longest / sd_inner), longest / sd_inner)
+                u[c] += move
+                largest = max(largest, abs(move))
+            if largest < 1e-9:
+                break
+
+        # Log-likelihood, and the adjoint of the modes: they move with the parameters, and the
+        # determinant moves with them.
+        up = np.exp(sd_outer * v[d])
+        value -= 0.5 * v[d] * v[d]
+        schur = 1.0
+        for b in range(low, high):
+            size = rows.group[b + 1] - rows.group[b]
+            for c in range(rows.group[b], rows.group[b + 1]):
+                at = up * np.exp(sd_inner * u[c])
+                resid[c] = 0.0
+                info[c] = 0.0
+                skew[c] = 0.0
+                log_prob = 0.0
+                for i in range(rows.row[b] + c - rows.group[b], rows.row[b + 1], size):
+                    s = rows.sign[i]
+                    p = 1.0 / (1.0 + (rows.ratio[i] / at if s > 0 else rows.ratio[i] * at))
+                    w = p * (1.0 - p)
+                    resid[c] += s * (1.0 - p)
+                    info[c] += w
+                    skew[c] += s * w * (1.0 - 2.0 * p)
+                    log_prob += np.log(p)
+                own = 1.0 + sd_inner * sd_inner * info[c]
+                value += rows.weight[c] * (log_prob - 0.5 * u[c] * u[c] - 0.5 * np.log(own))
+                schur += rows.weight[c] * sd_outer * sd_outer * info[c] / own
+        value -= 0.5 * np.log(schur)
+        v_var[d] = 1.0 / schur
+        right = 0.0
+        for c in range(rows.group[low], rows.group[high]):
+            own = 1.0 + sd_inner * sd_inner * info[c]
+            between = sd_inner * sd_outer * info[c] / own
+            u_var[c] = 1.0 / own + between * between / schur
+            leverage = (
+                sd_inner * sd_inner * u_var[c]
+                - 2.0 * sd_inner * sd_outer * between / schur
+                + sd_outer * sd_outer / schur
+            )
+            push[c] = -0.5 * leverage
+            adjoint[c] = push[c] * sd_inner * skew[c]
+            right += rows.weight[c] * (push[c] * sd_outer * skew[c] - between * adjoint[c])
+        outer_adjoint = right / schur
+        for b in range(low, high):
+            size = rows.group[b + 1] - rows.group[b]
+            for c in range(rows.group[b], rows.group[b + 1]):
+                times = rows.weight[c]
+                own = 1.0 + sd_inner * sd_inner * info[c]
+                between = sd_inner * sd_outer * info[c] / own
+                adjoint[c] = adjoint[c] / own - between * outer_adjoint
+                at = up * np.exp(sd_inner * u[c])
+                total = 0.0
+                for i in range(rows.row[b] + c - rows.group[b], rows.row[b + 1], size):
+                    s = rows.sign[i]
+                    p = 1.0 / (1.0 + (rows.ratio[i] / at if s > 0 else rows.ratio[i] * at))
+                    w = p * (1.0 - p)
+                    e = s * (1.0 - p) + push[c] * s * w * (1.0 - 2.0 * p)
+                    e -= w * (sd_inner * adjoint[c] + sd_outer * outer_adjoint)
+                    score[i] = times * e
+                    total += e
+                slopes[0] += times * (
+                    total * u[c]
+                    - info[c] * (sd_inner * u_var[c] - sd_outer * between / schur)
+                    + adjoint[c] * resid[c]
+                )
+                slopes[1] += times * (
+                    total * v[d]
+                    - info[c] * (sd_outer - sd_inner * between) / schur
+                    + outer_adjoint * resid[c]
+                )
+    return value, score, slopes, v_var, u_var

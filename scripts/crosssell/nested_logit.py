@@ -19,6 +19,7 @@ Biometrika 107.
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -27,27 +28,33 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
-from scipy import linalg, special, stats
+from scipy import linalg, optimize, sparse, special, stats
 
 from crosssell import _nested_kernels as kernels
 from crosssell.errors import (
     ConvergenceError,
     ConvergenceWarning,
+    CrossSellWarning,
     DataError,
     IdentificationWarning,
+    NotAvailableError,
     SeparationError,
     SpecificationError,
 )
 from crosssell.estimation import (
     Estimates,
+    Summary,
     as_frame,
     check_binary,
     check_finite,
     check_rank,
     formula_frames,
+    formula_rows,
     group_codes,
+    likelihood_ratio,
 )
 
+METHODS = ("quadrature", "laplace", "pql")
 #: Nodes tried in turn for the inner effect.
 INNER_NODES = (6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 100)
 #: And for the outer one: with K adaptive nodes the relative error falls with a group's size to the
@@ -62,6 +69,16 @@ DECREMENT_TOLERANCE = 1e-7
 BOUNDARY = 1e-2
 #: A standard deviation (in logits) at which the fit is given up.
 RUNAWAY = 50.0
+#: Where the search for the Laplace approximation's spurious maximum starts (in logits).
+_SPURIOUS_SD = 8.0
+#: Error, as a share of the log-likelihood, at which a maximum of the approximation is spurious.
+SPURIOUS_SHARE = 0.01
+#: Step of the central differences of the Laplace gradient, in parameters of orthonormal regressors.
+_DIFFERENCE = 1e-4
+
+
+class LaplaceRunawayWarning(CrossSellWarning):
+    """The Laplace approximation has a spurious maximum at a large standard deviation."""
 
 
 # ------------------------------------------------------------------------------------- data
@@ -337,6 +354,20 @@ class _Likelihood:
         full = None if upper is None else upper + np.triu(upper, 1).T
         return _Point(theta, float(value.sum()), score, full)
 
+    def at(self, theta: np.ndarray, nodes: tuple[int, int] | None = None, order: int = 0) -> _Point:
+        """Quadrature log-likelihood with nodes placed for these parameters."""
+        return self.evaluate(theta, self.nodes(theta, nodes), order)
+
+    def nodes(self, theta: np.ndarray, pair: tuple[int, int] | None) -> kernels.Nodes:
+        """Return (outer, inner) nodes, or as many as accuracy needs."""
+        centres = self.centres(theta)
+        inner_sd, outer_sd = theta[self.p :]
+        if pair is None:
+            outer, inner, _ = _choose_nodes(self.rows(theta), centres, inner_sd, outer_sd)
+        else:
+            outer, inner = (pair[0] if outer_sd > 0 else 1), (pair[1] if inner_sd > 0 else 1)
+        return centres.nodes(outer, inner)
+
     def scores_by_row(self, theta: np.ndarray, nodes: kernels.Nodes) -> np.ndarray:
         """Posterior means (3, n) of r, u r and v r, weighted."""
         return kernels.marginal(self.rows(theta), nodes, *theta[self.p :], 1)[1]
@@ -414,15 +445,14 @@ def _between_variance(effect: np.ndarray, error: np.ndarray) -> float:
     return float(variance)
 
 
-def _step(point: _Point, free: np.ndarray) -> tuple[np.ndarray, float]:
+def _step(point: _Point, free: np.ndarray, longest: float) -> tuple[np.ndarray, float]:
     """Newton step (p + 2,) and decrement; uphill where the likelihood is not concave."""
     eigenvalues, vectors = linalg.eigh(-point.hessian[np.ix_(free, free)])
     floor = 1e-8 * np.abs(eigenvalues).max()
     along = vectors.T @ point.score[free] / np.maximum(np.abs(eigenvalues), floor)
     step = np.zeros_like(point.theta)
     step[free] = vectors @ along
-    # No more than one logit at a time for a standard deviation.
-    step /= max(1.0, np.abs(step[-2:]).max())
+    step /= max(1.0, np.abs(step[-2:]).max() / longest)
     return step, float(step @ point.score)
 
 
@@ -442,6 +472,7 @@ def _newton(
     slack: float,
     max_iter: int,
     hessian: np.ndarray | None = None,
+    longest: float = 1.0,
 ) -> tuple[_Point, int]:
     """Maximise by Newton's method with step halving.
 
@@ -460,6 +491,8 @@ def _newton(
     hessian : ndarray, shape (p + 2, p + 2), optional
         A nearby Hessian: it serves as long as it brings the decrement down tenfold, since a score
         costs a third of a Hessian.
+    longest : float
+        Largest step of a standard deviation, in logits.
 
     Returns
     -------
@@ -473,15 +506,19 @@ def _newton(
     """
     chord = hessian is not None
     point = evaluate(theta, 1 if chord else 2)
+    if not np.isfinite(point.value):
+        raise ConvergenceError(
+            "The log-likelihood is not finite at the starting values.", "Give other start_params."
+        )
     exact = not chord
     previous = np.inf
     for iteration in range(max_iter):
         point = point if exact else replace(point, hessian=hessian)
-        step, decrement = _step(point, free)
+        step, decrement = _step(point, free, longest)
         if decrement < tolerance:
             if not exact:
                 point = evaluate(point.theta, 2)
-                step, decrement = _step(point, free)
+                step, decrement = _step(point, free, longest)
             moved = _moved(point.theta, step)
             return replace(point, theta=moved, value=point.value + decrement / 2), iteration
         nearly_there = decrement < 1e-3
@@ -562,6 +599,181 @@ def _fit_quadrature(
     return point, rough_iterations + iterations, details
 
 
+# ------------------------------------------------------------------- the approximations of the era
+
+
+def _laplace_point(
+    like: _Likelihood, theta: np.ndarray, modes: tuple[np.ndarray, np.ndarray], order: int
+) -> _Point:
+    """Laplace log-likelihood and gradient; its Hessian by central differences of the gradient.
+
+    ``modes`` holds the start of the outer and inner effects and receives their modes.
+    """
+    rows, p = like.rows(theta), like.p
+    value, by_row, slopes, _, _ = kernels.laplace(rows, *theta[p:], *modes)
+    score = np.r_[like.X.T @ by_row, slopes]
+    if order < 2:
+        return _Point(theta, value, score, None)
+    hessian = np.zeros((p + 2, p + 2))
+    for j in like.free[theta[like.free] != 0]:
+        ends = []
+        for side in (-1, 1):
+            moved = theta.copy()
+            moved[j] += side * _DIFFERENCE
+            ends.append(_laplace_point(like, moved, (modes[0].copy(), modes[1].copy()), 1).score)
+        hessian[j] = (ends[1] - ends[0]) / (2 * _DIFFERENCE)
+    return _Point(theta, value, score, (hessian + hessian.T) / 2)
+
+
+def _maximise_laplace(
+    like: _Likelihood, theta: np.ndarray, free: np.ndarray, max_iter: int, longest: float
+) -> tuple[_Point, int]:
+    """Maximise the Laplace approximation from one start."""
+    modes = np.zeros(like.layout.block.size - 1), np.zeros(like.weight.size)
+    return _newton(
+        lambda theta, order: _laplace_point(like, theta, modes, order),
+        theta,
+        free,
+        tolerance=1e-9,
+        slack=1e-13 * like.sign.size,
+        max_iter=max_iter,
+        longest=longest,
+    )
+
+
+def _fit_laplace(
+    like: _Likelihood, theta: np.ndarray, free: np.ndarray, max_iter: int
+) -> tuple[_Point, int, dict[str, object]]:
+    """Maximise the Laplace approximation, and look for its spurious maximum at a large inner sd.
+
+    With few rows per group and a rare outcome the integrand is nothing like a normal curve once the
+    standard deviation is large, and the approximation rises where the likelihood falls. Which of
+    its maxima software reports depends on where it starts, and there may be no other one.
+    """
+    p = like.p
+    near = theta.copy()
+    near[p:] = np.minimum(near[p:], 0.5)
+    # Short steps, so as to stop at the first maximum on the way up.
+    point, iterations = _maximise_laplace(like, near, free, max_iter, 0.1)
+    candidates = [point]
+    if p in free:
+        far = point.theta.copy()
+        far[p] = _SPURIOUS_SD
+        far[:p] *= np.sqrt((1 + 0.346 * far[p] ** 2) / (1 + 0.346 * point.theta[p] ** 2))
+        with contextlib.suppress(ConvergenceError):  # there need not be anything far out
+            candidates.append(_maximise_laplace(like, far, free, max_iter, 1.0)[0])
+    details: dict[str, object] = {"runaway": None}
+    for candidate in candidates:
+        exact = like.at(candidate.theta, (10, 40)).value
+        if abs(candidate.value - exact) < SPURIOUS_SHARE * abs(exact):
+            continue
+        reported = candidate is point
+        sd = float(candidate.theta[p])
+        details["runaway"] = {
+            "sd": sd,
+            "llf": candidate.value,
+            "quadrature_llf": exact,
+            "reported": reported,
+        }
+        outcome = (
+            "No other maximum was found: these estimates are worthless."
+            if reported
+            else f"The estimates are those of the first maximum ({point.value:.2f}), but software "
+            "that starts elsewhere may report the second as converged."
+        )
+        warnings.warn(
+            LaplaceRunawayWarning(
+                f"The Laplace approximation has a spurious maximum at a standard deviation of "
+                f"{sd:.2f} for {like.layout.inner}: it puts the log-likelihood at "
+                f"{candidate.value:.2f}, quadrature at {exact:.2f}. {outcome} Use quadrature."
+            ),
+            stacklevel=4,
+        )
+        break
+    return point, iterations, details
+
+
+def _fit_pql(
+    like: _Likelihood, theta: np.ndarray, free: np.ndarray, max_iter: int
+) -> tuple[_Point, int, dict[str, object]]:
+    """Fit by penalised quasi-likelihood (Breslow and Clayton 1993).
+
+    A linear mixed model of the outcome linearised around the fitted effects, its variances
+    estimated by maximum likelihood, until both agree.
+    """
+    layout, p, times = like.layout, like.p, like.weight
+    C, n = times.size, like.sign.size
+    sums = sparse.csr_matrix((np.ones(n), (layout.group_of_row, np.arange(n))), (C, n))
+    outers = sparse.csr_matrix((times, (layout.outer_of_group, np.arange(C))))
+    y = (like.sign + 1) / 2
+    eta = like.X @ theta[:p]
+    sds = np.flatnonzero(np.isin([p, p + 1], free))
+    sd = theta[p:].copy()
+    iteration, change = 0, np.inf
+    while change > 1e-5:
+        iteration += 1
+        if iteration > max_iter:
+            raise ConvergenceError(
+                f"PQL still moves after {max_iter} iterations.",
+                "Raise max_iter, or use quadrature.",
+            )
+        prob = special.expit(eta)
+        W = prob * (1 - prob)
+        Z = np.column_stack([like.X, eta + (y - prob) / W])
+        WZ = W[:, None] * Z
+        by_group, w_group = sums @ WZ, sums @ W
+        cross = (WZ * like.row_weight[:, None]).T @ Z
+
+        def mixed(
+            values: np.ndarray, cross: np.ndarray = cross, by_group: np.ndarray = by_group,
+            w_group: np.ndarray = w_group,
+        ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+            """Minus log-likelihood, Z' V^-1 Z, and what is left of sums after the inner effect."""
+            inner, outer = values**2
+            left = by_group / (1 + inner * w_group)[:, None]
+            by_outer, w_outer = outers @ left, outers @ (w_group / (1 + inner * w_group))
+            moments = cross - inner * (times[:, None] * by_group).T @ left
+            moments -= outer * by_outer.T @ (by_outer / (1 + outer * w_outer)[:, None])
+            rest = moments[p, p] - moments[p, :p] @ linalg.solve(
+                moments[:p, :p], moments[:p, p], assume_a="pos"
+            )
+            logs = times @ np.log1p(inner * w_group) + np.log1p(outer * w_outer).sum()
+            return (logs + rest) / 2, moments, by_outer, w_outer
+
+        def objective(variances: np.ndarray, at: np.ndarray = sd) -> float:
+            full = at.copy()
+            full[sds] = np.sqrt(variances)
+            return mixed(full)[0]
+
+        # In variances: in standard deviations the slope at zero vanishes, and zero would be a trap.
+        found = optimize.minimize(
+            objective,
+            sd[sds] ** 2,
+            method="L-BFGS-B",
+            bounds=[(0, RUNAWAY**2)] * sds.size,
+            options={"ftol": 1e-14, "gtol": 1e-6},
+        )
+        sd[sds] = np.sqrt(found.x)
+        _, moments, by_outer, w_outer = mixed(sd)
+        beta = linalg.solve(moments[:p, :p], moments[:p, p], assume_a="pos")
+        residual = np.r_[-beta, 1.0]
+        v = sd[1] ** 2 * (by_outer @ residual) / (1 + sd[1] ** 2 * w_outer)
+        given = by_group @ residual - w_group * v[layout.outer_of_group]
+        u = sd[0] ** 2 * given / (1 + sd[0] ** 2 * w_group)
+        new = like.X @ beta + (u + v[layout.outer_of_group])[layout.group_of_row]
+        change = np.abs(new - eta).max()
+        eta = new
+    hessian = np.zeros((p + 2, p + 2))
+    hessian[:p, :p] = -moments[:p, :p]
+    steps = 1e-3 * np.eye(2)
+    for a in sds:
+        for e in sds:
+            corners = [mixed(np.abs(sd + i * steps[a] + j * steps[e]))[0] * i * j
+                       for i in (-1, 1) for j in (-1, 1)]  # fmt: skip
+            hessian[p + a, p + e] = -sum(corners) / 4e-6
+    return _Point(np.r_[beta, sd], np.nan, np.zeros(p + 2), hessian), iteration, {}
+
+
 # ------------------------------------------------------------------------------------- model
 
 
@@ -610,10 +822,16 @@ class NestedLogitModel:
                 f"The outcome has {len(y)} rows and the regressors {len(frame)}.",
                 "Take both from the same table.",
             )
-        self._setup(y, frame, _sort(_groups_frame(groups, len(y))), weights)
+        labels = _groups_frame(groups, len(y))
+        self._setup(y, frame, labels, _sort(labels), weights)
 
     def _setup(
-        self, endog: pd.Series, exog: pd.DataFrame, layout: _Layout, weights: object | None
+        self,
+        endog: pd.Series,
+        exog: pd.DataFrame,
+        groups: pd.DataFrame,
+        layout: _Layout,
+        weights: object | None,
     ) -> None:
         check_finite(exog, "the regressors")
         factor = _orthonormaliser(exog)
@@ -621,7 +839,7 @@ class NestedLogitModel:
         self.outcome_name = str(endog.name)
         self.nobs = len(y)
         self._layout, self._spec = layout, None
-        self._endog, self._exog, self._weights = endog, exog, weights
+        self._endog, self._exog, self._groups, self._weights = endog, exog, groups, weights
         # params of the orthonormalised regressors = factor @ params
         self._factor = factor
         ordered = exog.to_numpy()[layout.order]
@@ -703,7 +921,7 @@ class NestedLogitModel:
         frame = self._exog if exog is None else as_frame(exog, "x")
         if len(y) != self.nobs or len(frame) != self.nobs:
             raise DataError("The rows must be those of the model.", "Make a new model.")
-        model._setup(y, frame, self._layout, self._weights)
+        model._setup(y, frame, self._groups, self._layout, self._weights)
         model._spec = self._spec
         return model
 
@@ -735,17 +953,6 @@ class NestedLogitModel:
         """Derivative of the internal parameters, in public order, by the public ones."""
         return linalg.block_diag(self._factor, np.eye(len(self._layout.estimated)))
 
-    def _nodes(self, theta: np.ndarray, nodes: int | tuple[int, int] | None) -> kernels.Nodes:
-        p = self._like.p
-        centres = self._like.centres(theta)
-        pair = _pair(nodes)
-        if pair is None:
-            outer, inner, _ = _choose_nodes(self._like.rows(theta), centres, *theta[p:])
-        else:
-            outer = pair[0] if theta[p + 1] > 0 else 1
-            inner = pair[1] if theta[p] > 0 else 1
-        return centres.nodes(outer, inner)
-
     def loglike(self, params: object, nodes: int | tuple[int, int] | None = None) -> float:
         """Return the quadrature log-likelihood.
 
@@ -757,12 +964,12 @@ class NestedLogitModel:
             Quadrature nodes per level (outer, inner); by default as many as accuracy needs.
         """
         theta = self._theta(params)
-        return self._like.evaluate(theta, self._nodes(theta, nodes), 0).value
+        return self._like.at(theta, _pair(nodes)).value
 
     def score(self, params: object, nodes: int | tuple[int, int] | None = None) -> pd.Series:
         """Return the gradient (k,) of :meth:`loglike`, exact by Fisher's identity."""
         theta = self._theta(params)
-        score = self._like.evaluate(theta, self._nodes(theta, nodes), 1).score
+        score = self._like.at(theta, _pair(nodes), 1).score
         return pd.Series(self._jacobian().T @ score[self._take], index=self.param_index)
 
     def score_obs(self, params: object, nodes: int | tuple[int, int] | None = None) -> pd.DataFrame:
@@ -772,7 +979,7 @@ class NestedLogitModel:
         of a group's rows depend on one another: sum them by outer group before taking products.
         """
         theta = self._theta(params)
-        parts = self._like.scores_by_row(theta, self._nodes(theta, nodes))
+        parts = self._like.scores_by_row(theta, self._like.nodes(theta, _pair(nodes)))
         back = np.empty_like(parts)
         back[:, self._layout.order] = parts
         layout = self._layout
@@ -785,7 +992,7 @@ class NestedLogitModel:
     ) -> pd.DataFrame:
         """Return the observed information (k, k): minus the Hessian of :meth:`loglike`."""
         theta = self._theta(params)
-        hessian = self._like.evaluate(theta, self._nodes(theta, nodes), 2).hessian
+        hessian = self._like.at(theta, _pair(nodes), 2).hessian
         jacobian = self._jacobian()
         values = -jacobian.T @ hessian[np.ix_(self._take, self._take)] @ jacobian
         return pd.DataFrame(values, index=self.param_index, columns=self.param_index)
@@ -804,8 +1011,10 @@ class NestedLogitModel:
 
         Parameters
         ----------
-        method : {"quadrature"}
-            ``"quadrature"`` is maximum likelihood.
+        method : {"quadrature", "laplace", "pql"}
+            ``"quadrature"`` is maximum likelihood. ``"laplace"`` and ``"pql"`` (penalised
+            quasi-likelihood) approximate it, badly with few rows per group and a rare outcome;
+            log-likelihoods and criteria of different methods must not be compared.
         nodes : int or (int, int), optional
             Quadrature nodes per level (outer, inner); by default as few as keep the log-likelihood
             within 5e-7 of its limit.
@@ -824,10 +1033,12 @@ class NestedLogitModel:
         -----
         ConvergenceWarning
             If a variance is estimated zero, the boundary of the parameter space.
+        LaplaceRunawayWarning
+            If the Laplace approximation has a spurious second maximum.
         """
-        if method not in _METHODS:
+        if method not in METHODS:
             raise SpecificationError(
-                f"No method is called {method!r}.", f"Choose one of {', '.join(_METHODS)}."
+                f"No method is called {method!r}.", f"Choose one of {', '.join(METHODS)}."
             )
         if nodes is not None and method != "quadrature":
             raise SpecificationError(f"{method} has no nodes.", "Leave nodes out.")
@@ -838,15 +1049,20 @@ class NestedLogitModel:
             # From exactly zero, where the score vanishes, a standard deviation would not move.
             theta = self._theta(start_params)
             theta[like.free[p:]] = np.maximum(np.abs(theta[like.free[p:]]), 0.05)
-        maximise = _METHODS[method](like, _pair(nodes), max_iter)
         free = like.free
+
+        def maximise(theta: np.ndarray, free: np.ndarray) -> tuple[_Point, int, dict[str, object]]:
+            if method == "quadrature":
+                return _fit_quadrature(like, theta, free, _pair(nodes), max_iter)
+            return {"laplace": _fit_laplace, "pql": _fit_pql}[method](like, theta, free, max_iter)
+
         point, iterations, details = maximise(theta, free)
         at_zero = [j for j in free[p:] if point.theta[j] < BOUNDARY]
         for j in at_zero:
             theta = point.theta.copy()
             theta[j] = 0.0
             other, more, other_details = maximise(theta, np.setdiff1d(free, [j]))
-            if other.value > point.value - 1e-6:
+            if method == "pql" or other.value > point.value - 1e-6:
                 point, details, free = other, other_details, np.setdiff1d(free, [j])
                 iterations += more
         names = {p: self._layout.inner, p + 1: self._layout.outer}
@@ -891,15 +1107,6 @@ def _pair(nodes: int | tuple[int, int] | None) -> tuple[int, int] | None:
     return int(pair[0]), int(pair[1])
 
 
-def _quadrature(
-    like: _Likelihood, nodes: tuple[int, int] | None, max_iter: int
-) -> Callable[[np.ndarray, np.ndarray], tuple[_Point, int, dict[str, object]]]:
-    return lambda theta, free: _fit_quadrature(like, theta, free, nodes, max_iter)
-
-
-_METHODS = {"quadrature": _quadrature}
-
-
 # ----------------------------------------------------------------------------------- results
 
 
@@ -914,8 +1121,6 @@ class NestedLogitResults(Estimates):
     ----------
     model : NestedLogitModel
     method : str
-    llf : float
-        Log-likelihood, as `method` approximates it; None where the method has none.
     boundary : tuple of str
         Levels whose variance is estimated zero.
     iterations : int
@@ -941,7 +1146,7 @@ class NestedLogitResults(Estimates):
         covariance[np.isnan(used)] = np.nan
         super().__init__(model._params(point.theta), covariance)
         self.model, self.method, self.boundary = model, method, boundary
-        self.llf = point.value
+        self._llf = point.value
         self.iterations, self.details = iterations, details
         self.nobs = model.nobs
         self._theta = point.theta
@@ -978,6 +1183,21 @@ class NestedLogitResults(Estimates):
         return interval
 
     @property
+    def llf(self) -> float:
+        """Log-likelihood, as the method approximates it.
+
+        Raises
+        ------
+        NotAvailableError
+            For penalised quasi-likelihood.
+        """
+        if self.method == "pql":
+            raise NotAvailableError(
+                "Penalised quasi-likelihood maximises no likelihood.", 'Fit by "quadrature".'
+            )
+        return self._llf
+
+    @property
     def aic(self) -> float:
         """Akaike's criterion, counting every coefficient and standard deviation."""
         return -2 * self.llf + 2 * len(self.params)
@@ -986,3 +1206,211 @@ class NestedLogitResults(Estimates):
     def bic(self) -> float:
         """Schwarz's criterion, with the number of rows."""
         return -2 * self.llf + np.log(self.nobs) * len(self.params)
+
+    @property
+    def variance_components(self) -> pd.DataFrame:
+        """Random intercepts: one row per level, outer first.
+
+        Returns
+        -------
+        DataFrame
+            Columns groups (their number), sd, sd_std_error, conf_low, conf_high (95%, normal for
+            log sd), variance, variance_std_error (delta method), boundary (estimated zero).
+        """
+        names = list(self.model._layout.estimated)
+        sd, error = self.params[["sd"]].to_numpy(), self.bse[["sd"]].to_numpy()
+        interval = self.conf_int().loc[["sd"]]
+        return pd.DataFrame(
+            {
+                "groups": [len(self.model._layout.labels[name]) for name in names],
+                "sd": sd,
+                "sd_std_error": error,
+                "conf_low": interval["lower"].to_numpy(),
+                "conf_high": interval["upper"].to_numpy(),
+                "variance": sd**2,
+                "variance_std_error": 2 * sd * error,
+                "boundary": [name in self.boundary for name in names],
+            },
+            index=pd.Index(names, name="level"),
+        )
+
+    def lr_test(self, restricted: object) -> MixtureTest:
+        """Return the likelihood-ratio test of a restricted model.
+
+        Parameters
+        ----------
+        restricted : NestedLogitResults or results with ``llf`` and ``params``
+            A model nested in this one, fitted to the same rows: fewer regressors, fewer levels, or
+            none (the ordinary logit of statsmodels).
+
+        Returns
+        -------
+        MixtureTest
+            A variance of zero lies on the boundary of the parameter space, so that for r dropped
+            levels the null distribution is a mixture of chi-squares with binomial(r, 1/2) weights
+            (Self and Liang 1987, exact for r = 1; for r = 2 it takes the two estimates as
+            independent).
+
+        Raises
+        ------
+        SpecificationError
+            If the models were fitted by different methods or cannot be nested.
+        """
+        method = getattr(restricted, "method", self.method)
+        if isinstance(restricted, NestedLogitResults) and method != self.method:
+            raise SpecificationError(
+                f"The log-likelihoods of {method} and {self.method} cannot be compared.",
+                "Fit both models by the same method.",
+            )
+        levels = len(self.model._layout.estimated)
+        if isinstance(restricted, NestedLogitResults):
+            levels -= len(restricted.model._layout.estimated)
+        total = len(self.params) - len(restricted.params)
+        test = likelihood_ratio(float(restricted.llf), self.llf, total)
+        return MixtureTest(test.statistic, total - levels, levels)
+
+    # ---------------------------------------------------------------------- effects, predictions
+
+    @cached_property
+    def random_effects(self) -> dict[str, pd.DataFrame]:
+        """Joint modes of the random intercepts (in logits) given the estimates, by level.
+
+        Returns
+        -------
+        dict of str to DataFrame
+            Columns mode and std_error, from the curvature at the modes, on the groups' labels.
+        """
+        like, layout = self.model._like, self.model._layout
+        inner_sd, outer_sd = self._theta[like.p :]
+        v, u = np.zeros(layout.block.size - 1), np.zeros(like.weight.size)
+        *_, v_var, u_var = kernels.laplace(like.rows(self._theta), inner_sd, outer_sd, v, u)
+        found = {layout.outer: (v, v_var, outer_sd), layout.inner: (u, u_var, inner_sd)}
+        return {
+            name: pd.DataFrame(
+                {"mode": sd * mode, "std_error": sd * np.sqrt(variance)}, index=layout.labels[name]
+            )
+            for name, (mode, variance, sd) in found.items()
+            if name is not None
+        }
+
+    def predict(
+        self, data: object | None = None, groups: object | None = None, kind: str = "population"
+    ) -> pd.Series:
+        """Return purchase probabilities.
+
+        Parameters
+        ----------
+        data : DataFrame or array_like, optional
+            New rows: what the formula needs, or the regressors; by default the model's own.
+        groups : DataFrame, Series or array_like, optional
+            Their groups, for conditional predictions; by default the formula's columns of `data`.
+        kind : {"population", "conditional"}
+            ``"population"`` averages over the random intercepts. ``"conditional"`` puts a group's
+            intercept at its mode, and averages over those of groups the model has not seen.
+
+        Returns
+        -------
+        Series, shape (n,)
+        """
+        if kind not in ("population", "conditional"):
+            raise SpecificationError(
+                f"No prediction is called {kind!r}.", 'Choose "population" or "conditional".'
+            )
+        model, layout = self.model, self.model._layout
+        if data is None:
+            exog = model._exog
+        elif model._spec is not None:
+            exog = formula_rows(model._spec, data)
+        else:
+            exog = as_frame(data, "x")
+        check_finite(exog, "the regressors")
+        eta = exog.to_numpy() @ self.params["outcome"].to_numpy()
+        variance = np.full(eta.shape, float((self.params.to_numpy()[model._like.p :] ** 2).sum()))
+        if kind == "conditional":
+            if groups is None:
+                groups = model._groups if data is None else data[list(layout.names)]
+            frame = _groups_frame(groups, len(eta))
+            for name in layout.estimated:
+                level = layout.names.index(name)
+                effects = self.random_effects[name]
+                keys = pd.MultiIndex.from_frame(frame) if level else pd.Index(frame.iloc[:, 0])
+                found = effects.index.get_indexer(keys)
+                known = found >= 0
+                eta[known] += effects["mode"].to_numpy()[found[known]]
+                variance[known] -= self.params["sd", name] ** 2
+        z, weight = _hermite(31)
+        spread = np.sqrt(np.maximum(variance, 0.0))
+        probability = np.zeros(eta.shape)
+        for node, share in zip(z, weight, strict=True):
+            probability += share * special.expit(eta + spread * node)
+        return pd.Series(probability, index=exog.index, name=model.outcome_name)
+
+    def summary(self) -> Summary:
+        """Return the estimates as a printable summary."""
+        layout, method = self.model._layout, self.method
+        facts: dict[str, object] = {"Outcome": self.model.outcome_name, "Rows": self.nobs}
+        facts |= {f"Groups: {name}": len(layout.labels[name]) for name in layout.estimated}
+        if method != "pql":
+            facts |= {"Log-likelihood": self.llf, "AIC": self.aic, "BIC": self.bic}
+        facts |= {"Iterations": self.iterations}
+        notes = {
+            "quadrature": "Maximum likelihood by nested adaptive Gauss-Hermite quadrature; "
+            "standard errors from the observed information (Louis's identity).",
+            "laplace": "Laplace approximation; standard errors from its observed information. Do "
+            "not compare its log-likelihood with that of other methods.",
+            "pql": "Penalised quasi-likelihood; standard errors from the linearised model.",
+        }
+        if method == "quadrature":
+            facts["Nodes"] = f"{self.details['outer_nodes']} x {self.details['inner_nodes']}"
+        lines = [
+            notes[method],
+            "Intervals of standard deviations are normal for their logarithms.",
+            *(f"The variance of {name} is estimated zero (boundary)." for name in self.boundary),
+            *(
+                f"{name} is left out: the data cannot tell its variance."
+                for name in layout.names
+                if name not in layout.estimated
+            ),
+        ]
+        if self.details.get("runaway"):
+            runaway = self.details["runaway"]
+            lines.append(
+                f"The approximation has a spurious maximum at sd {runaway['sd']:.2f}: it puts the "
+                f"log-likelihood at {runaway['llf']:.2f}, quadrature at "
+                f"{runaway['quadrature_llf']:.2f}."
+            )
+        return Summary("Nested random-intercept logit", facts, self.to_frame(), lines)
+
+
+@dataclass(frozen=True)
+class MixtureTest:
+    """Likelihood-ratio test whose null puts some variances on the boundary.
+
+    Attributes
+    ----------
+    statistic : float
+    df : int
+        Number of dropped coefficients.
+    variances : int
+        Number of dropped variances: df is this much larger with probability binomial(., 1/2).
+    """
+
+    statistic: float
+    df: int
+    variances: int
+
+    @property
+    def pvalue(self) -> float:
+        """Probability of a larger statistic under the null hypothesis."""
+        total = 0.0
+        for extra in range(self.variances + 1):
+            weight = stats.binom.pmf(extra, self.variances, 0.5)
+            df = self.df + extra
+            beyond = stats.chi2.sf(self.statistic, df) if df else float(self.statistic <= 0)
+            total += weight * beyond
+        return float(total)
+
+    def __str__(self) -> str:
+        """Return the test in one line."""
+        kinds = f"{self.df} to {self.df + self.variances}" if self.variances else f"{self.df}"
+        return f"Likelihood ratio: {self.statistic:.4f}, df {kinds}, p = {self.pvalue:.4f}"
