@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
@@ -14,7 +18,7 @@ from crosssell.analyses.purchases import DISTANCE
 from crosssell.analyses.registry import analysis
 from crosssell.analyses.selection import heckman_model
 from crosssell.design import regressors
-from crosssell.errors import ConvergenceError, CrossSellError
+from crosssell.errors import ConvergenceError, CrossSellError, CrossSellWarning
 from crosssell.hypotheses import verdicts
 from crosssell.nested_logit import NestedLogitModel
 from crosssell.results import Result, coefficients, values
@@ -33,32 +37,55 @@ def _spread(data: pd.DataFrame, term: str) -> float:
     return float(np.prod([data[name].std() for name in term.split(":")]))
 
 
-def _rows(
-    choices: Sequence[str],
-    terms: Sequence[str],
-    estimates: pd.DataFrame,
-    scale: Mapping[str, float],
-) -> pd.DataFrame:
-    """Rows of one specification for the hypothesised terms, rescaled; absent terms are left out."""
-    found = estimates.set_index("term")
-    kept = [term for term in terms if term in found.index]
-    factor = pd.Series(scale)[kept].to_numpy()
-    return coefficients(
-        SEPARATOR.join(choices),
-        found.loc[kept, "estimate"].to_numpy() * factor,
-        found.loc[kept, "std_error"].to_numpy() * factor,
-        kept,
-    )
+@dataclass
+class _Curve:
+    """A curve in the making: estimates, what could not be estimated, and warnings by kind."""
 
+    hypotheses: Mapping[str, Mapping[str, Any]]
+    rows: list[pd.DataFrame] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    warned: Counter[str] = field(default_factory=Counter)
 
-def _result(
-    rows: list[pd.DataFrame], failures: Mapping[str, str], hypotheses: Mapping[str, Any], n: int
-) -> Result:
-    """The curve with its verdicts and with what could not be estimated."""
-    curve = pd.concat(rows)
-    counts = {"estimated": float(curve["equation"].nunique()), "failed": float(len(failures))}
-    table = pd.concat([curve, verdicts(curve, hypotheses), values("fit", counts)])
-    return Result(table, {"n": n, "failures": dict(failures)})
+    @contextmanager
+    def counting_warnings(self) -> Iterator[None]:
+        """Count the package's own warnings, of which every specification may give the same."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", CrossSellWarning)
+            yield
+        for warning in caught:
+            if issubclass(warning.category, CrossSellWarning):
+                self.warned[warning.category.__name__] += 1
+            else:
+                warnings.warn_explicit(
+                    warning.message, warning.category, warning.filename, warning.lineno
+                )
+
+    def add(
+        self,
+        choices: Sequence[str],
+        found: pd.DataFrame | CrossSellError,
+        scale: Mapping[str, float],
+    ) -> None:
+        """Add one specification's estimates, rescaled, or the reason why there are none."""
+        name = SEPARATOR.join(choices)
+        if isinstance(found, CrossSellError):
+            self.failures[name] = str(found)
+            return
+        estimates = found.set_index("term")
+        terms = [term for term in _terms(self.hypotheses) if term in estimates.index]
+        factor = pd.Series(scale)[terms].to_numpy()
+        kept = estimates.loc[terms, ["estimate", "std_error"]].to_numpy() * factor[:, None]
+        self.rows.append(coefficients(name, kept[:, 0], kept[:, 1], terms))
+
+    def result(self, n: int) -> Result:
+        """The curve with its verdicts."""
+        curve = pd.concat(self.rows)
+        counts = {
+            "estimated": float(curve["equation"].nunique()),
+            "failed": float(len(self.failures)),
+        }
+        table = pd.concat([curve, verdicts(curve, self.hypotheses), values("fit", counts)])
+        return Result(table, {"n": n, "failures": self.failures, "warnings": dict(self.warned)})
 
 
 # ----------------------------------------------------------------------------------- Essay I
@@ -84,7 +111,7 @@ def selection_curve(
     cent of revenue), ``conventional | clustered`` (by agent).
     """
     terms = _terms(hypotheses)
-    rows, failures = [], {}
+    curve = _Curve(hypotheses)
     high = data[outcome].quantile(0.99)
     samples = {"everyone": data, "trimmed": data[~(data[outcome] > high)].reset_index(drop=True)}
     for sample, coding, with_covariates in product(
@@ -100,13 +127,11 @@ def selection_curve(
             y = np.log(buyers[outcome]) if log else buyers[outcome]
             scale = {term: _spread(buyers, term) / y.std() for term in terms}
             model = heckman_model(kept, outcome, selected, *chosen, coding == "centred", log)
-            for estimator, errors, fit in _selection_fits(model, kept[cluster], buyers.index):
-                choices = (estimator, scale_of, coding, with_covariates, sample, errors)
-                if isinstance(fit, CrossSellError):
-                    failures[SEPARATOR.join(choices)] = str(fit)
-                else:
-                    rows.append(_rows(choices, terms, fit, scale))
-    return _result(rows, failures, hypotheses, len(data))
+            with curve.counting_warnings():
+                for estimator, errors, fit in _selection_fits(model, kept[cluster], buyers.index):
+                    choices = (estimator, scale_of, coding, with_covariates, sample, errors)
+                    curve.add(choices, fit, scale)
+    return curve.result(len(data))
 
 
 def _selection_fits(
@@ -160,7 +185,7 @@ def purchase_curve(
     samples = {"all": data, "in_range": data[inside]}
     for column, labels in left_out.items():
         samples |= {f"without_{label.lower()}": data[data[column] != label] for label in labels}
-    rows, failures = [], {}
+    curve = _Curve(hypotheses)
     for sample, formula in product(samples, ("absolute", "euclidean", "kogut_singh")):
         kept = samples[sample].reset_index(drop=True)
         distance = measures.cultural_distance(
@@ -172,15 +197,11 @@ def purchase_curve(
             drop = covariates if with_covariates == "no_covariates" else ()
             chosen = [term for term in terms if term not in drop]
             design = regressors(kept, chosen, centre=True)
-            for estimator, fit in _purchase_fits(
-                design, kept, outcome, groups, with_covariates == "covariates"
-            ):
-                choices = (estimator, formula, sample, with_covariates)
-                if isinstance(fit, CrossSellError):
-                    failures[SEPARATOR.join(choices)] = str(fit)
-                else:
-                    rows.append(_rows(choices, hypothesised, fit, scale))
-    return _result(rows, failures, hypotheses, len(data))
+            nested = with_covariates == "covariates"
+            with curve.counting_warnings():
+                for estimator, fit in _purchase_fits(design, kept, outcome, groups, nested):
+                    curve.add((estimator, formula, sample, with_covariates), fit, scale)
+    return curve.result(len(data))
 
 
 def _purchase_fits(
