@@ -36,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         firm = configuration.load(chosen.configuration)
         specs = {
-            name: io.read_yaml(SPECS / f"{name}.yaml") for name in ("models", "samples", "tables")
+            name: io.read_yaml(SPECS / f"{name}.yaml")
+            for name in ("models", "samples", "tables", "figures")
         }
         own = io.read_yaml(SPECS / "firm.yaml")
         models = shrinking.for_firm(specs, own, firm, "")[0]["models"]

@@ -321,7 +321,7 @@ def page(
     templates: Path,
     firm: Firm,
     shown: Sequence[Panel],
-    tables: Sequence[str],
+    links: Sequence[str],
     told: Sequence[str],
 ) -> str:
     """The page as HTML that needs nothing from the net and holds no rows of data.
@@ -332,8 +332,8 @@ def page(
         Folder of ``management.html.j2``.
     firm : Firm
     shown : sequence of Panel
-    tables : sequence of str
-        Names of the tables to link to.
+    links : sequence of str
+        Tables and figures to link to, relative to the page.
     told : sequence of str
         See `cautions`.
     """
@@ -342,6 +342,6 @@ def page(
         firm=firm.name,
         minimum=firm.minimum_cell,
         panels=shown,
-        tables=list(tables),
+        links={Path(link).stem: link for link in links},
         cautions=list(told),
     )

@@ -76,45 +76,28 @@ def hash_identifiers(values: pa.Array, key: str) -> pa.Array:
 
 
 def suppressed(counts: np.ndarray, minimum: int) -> np.ndarray:
-    """Cells of a table of counts to suppress so that none under the minimum can be computed back.
+    """Groups to suppress so that no count under the minimum can be computed back from the total.
 
-    Cells from 1 to ``minimum - 1`` are primary. The table's margins are taken as published, so in
-    each row and column (and a table of one dimension is a single row) further cells are suppressed,
-    the smallest first, until what a margin gives away is the sum of at least two cells and not
-    itself under the minimum.
+    Counts from 1 to ``minimum - 1`` are primary. The total is taken as published, so the smallest
+    of the others are suppressed too, until what is hidden is at least two groups and ``minimum``
+    rows together.
 
     Parameters
     ----------
-    counts : ndarray of int, shape (n,) or (n, m)
+    counts : ndarray of int, shape (n,)
     minimum : int
 
     Returns
     -------
-    ndarray of bool, the shape of ``counts``
+    ndarray of bool, shape (n,)
     """
-    table = np.atleast_2d(np.asarray(counts))
-    hidden = (table > 0) & (table < minimum)
-    changed = True
-    while changed:
-        changed = False
-        for cells, mask in _lines(table, hidden):
-            while _revealing(cells, mask, minimum):
-                candidates = np.flatnonzero(~mask & (cells > 0))
-                if candidates.size == 0:
-                    break
-                mask[candidates[cells[candidates].argmin()]] = True
-                changed = True
-    return hidden.reshape(np.shape(counts))
-
-
-def _lines(table: np.ndarray, hidden: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Rows, and columns where there are several rows; the masks are views."""
-    rows = list(zip(table, hidden, strict=True))
-    return rows + (list(zip(table.T, hidden.T, strict=True)) if len(table) > 1 else [])
-
-
-def _revealing(cells: np.ndarray, mask: np.ndarray, minimum: int) -> bool:
-    return bool(mask.any()) and (mask.sum() < 2 or cells[mask].sum() < minimum)
+    counts = np.asarray(counts)
+    hidden = (counts > 0) & (counts < minimum)
+    for place in np.argsort(counts, kind="stable"):
+        if not hidden.any() or (hidden.sum() > 1 and counts[hidden].sum() >= minimum):
+            break
+        hidden[place] |= counts[place] > 0
+    return hidden
 
 
 #: Results that show single rows: extremes belong to one customer each.

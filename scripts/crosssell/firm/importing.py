@@ -20,6 +20,7 @@ from crosssell.firm.configuration import Firm, raw_schemas
 from crosssell.firm.problems import ImportProblemsError, Problem, errors
 from crosssell.firm.shrinking import shrink
 from crosssell.firm.sources import Export
+from crosssell.measures import CULTURE_OF_COUNTRY, hofstede
 
 INLINE = "the configuration's rows"
 
@@ -96,10 +97,15 @@ def import_firm(
     if errors(found.problems):
         raise ImportProblemsError(firm.name, found.problems)
     for folder in folders.values():
-        for name, table in found.tables.items():
-            with io.replacing(folder / f"{name}.csv") as part:
-                pa.csv.write_csv(_plain(table), part)
+        write_tables(found.tables, folder)
     return found.problems
+
+
+def write_tables(tables: Mapping[str, pa.Table], folder: Path) -> None:
+    """Write raw tables as CSV, each named after its table."""
+    for name, table in tables.items():
+        with io.replacing(folder / f"{name}.csv") as part:
+            pa.csv.write_csv(_plain(table), part)
 
 
 class _Exports:
@@ -212,14 +218,43 @@ def _design(
 ) -> list[Problem]:
     """Problems of design, study by study; they show only in the joined data."""
     raw = to_pandas(tables)
-    problems = _dates(raw, tables)
+    problems = _dates(raw) + _cultures(raw, firm)
+    if errors(problems):
+        return problems
     for study in firm.studies:
         smaller = shrink(models[study], set(studies.lacking(firm, study)))[0]
         problems += soundness.check(studies.build(raw, firm, study), firm, study, smaller)
     return problems
 
 
-def _dates(raw: Mapping[str, pd.DataFrame], tables: Mapping[str, pa.Table]) -> list[Problem]:
+def _cultures(raw: Mapping[str, pd.DataFrame], firm: Firm) -> list[Problem]:
+    """Countries that Hofstede did not score, where cultural distance is wanted."""
+    if "part2" not in firm.studies or "cultural_distance" in studies.lacking(firm, "part2"):
+        return []
+    known = set(hofstede().index) | set(CULTURE_OF_COUNTRY)
+    places = {
+        "customers": "culture" if "culture" in raw["customers"] else "country",
+        "agents": "country",
+    }
+    problems = []
+    for table, column in places.items():
+        counts = raw[table][column].value_counts()
+        unknown = counts[~counts.index.isin(known)]
+        if len(unknown):
+            problems.append(
+                Problem(
+                    soundness.EVERYTHING,
+                    f"has no scores in Hofstede's data: {', '.join(unknown.index[:8])}",
+                    "Use the codes of scripts/crosssell/data/hofstede.csv (three letters), "
+                    "or write `measures: {cultural_distance: none}`.",
+                    measure=f"{table}.{column}",
+                    count=int(unknown.sum()),
+                )
+            )
+    return problems
+
+
+def _dates(raw: Mapping[str, pd.DataFrame]) -> list[Problem]:
     """Contacts before the product was bought."""
     if "purchase_date" not in raw.get("customers", ()):
         return []

@@ -71,6 +71,10 @@ def _without(
             smaller[key] = [term for term in smaller[key] if there(term)]
             if not smaller[key]:
                 return None, []
+    if "pairs" in smaller:
+        smaller["pairs"] = [pair for pair in smaller["pairs"] if not set(pair) & lacking]
+        if not smaller["pairs"]:
+            return None, []
     if isinstance(smaller.get("centre"), list):
         smaller["centre"] = [name for name in smaller["centre"] if there(name)]
     if "full" in smaller:  # a comparison of models
@@ -117,7 +121,7 @@ def for_firm(
     Parameters
     ----------
     specs : mapping
-        ``models``, ``samples`` and ``tables`` of the essays.
+        ``models``, ``samples``, ``tables`` and ``figures`` of the essays.
     own : mapping
         ``workflow/specs/firm.yaml``.
     firm : Firm
@@ -175,7 +179,13 @@ def for_firm(
         note = lacking_note(lacking(firm, study))
         notes = [*table.get("notes", []), *([note] if note else [])]
         tables[name] = {**table, "study": study, "layout": f"{layouts}/{name}.yaml", "notes": notes}
-    return {"models": models, "samples": samples, "tables": tables}, changes
+    figures = {name: specs["figures"][name] for name in own["figures"]}
+    figures = {
+        name: shrink_figure(spec, gone[spec["study"]])
+        for name, spec in figures.items()
+        if spec["study"] in gone and set(spec["fits"].values()) <= made
+    }
+    return {"models": models, "samples": samples, "tables": tables, "figures": figures}, changes
 
 
 #: The essay's sample that a firm's first country left out stands in for.
@@ -233,6 +243,16 @@ def shrink_table(
     if "note_numbers" in spec:
         smaller["note_numbers"] = notes
     return smaller, [column for column in lost if column != "*"]
+
+
+def shrink_figure(spec: Mapping[str, Any], lacking: Set[str]) -> dict[str, Any]:
+    """A figure's specification without panels of pairs of measures that do not exist."""
+    options = dict(spec["options"])
+    if isinstance(options["panels"], list):
+        options["panels"] = [
+            panel for panel in options["panels"] if not set(panel["pair"].split("|")) & lacking
+        ]
+    return {**spec, "options": options}
 
 
 def shrink_layout(

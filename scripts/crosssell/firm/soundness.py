@@ -73,7 +73,7 @@ def check(
     if 0 < buyers < BUYERS_PER_TERM * len(terms):
         problems.append(
             tell(
-                f"has {buyers} buyers for {len(terms)} terms, fewer than {BUYERS_PER_TERM} for each",
+                f"has {buyers} buyers for {len(terms)} terms, under {BUYERS_PER_TERM} for each",
                 "Read the estimates with care, or take a longer period.",
                 warning=True,
             )
