@@ -9,8 +9,7 @@ from typing import Any
 import pandas as pd
 from scipy.stats import chi2, norm
 
-from crosssell.audit import Certificate, Number
-from crosssell.audit import expand as expand_relations
+from crosssell.audit import Certificate, Interval, Number, expand
 from crosssell.verdicts import CANNOT_HOLD, VERDICTS, verdict
 
 COLUMNS = [
@@ -50,8 +49,9 @@ def fidelity(
     certificates : mapping of str to Certificate
         Numbers that cannot hold, from :func:`crosssell.audit.certificates`.
     relations : mapping, optional
-        The audit's relations: a number of the text shares the printed standard error and the
-        reproduced p-value of the table's cell that a ``same`` relation ties it to.
+        The audit's relations: a number that a ``same`` relation ties to another place, and that
+        agrees with it, shares that place's certificate, printed standard error and reproduced
+        p-value.
     p_values : mapping of str to float, optional
         P-values of reproduced numbers by id.  Where missing, they follow from a reproduced
         estimate with its standard error, or a statistic with its degrees of freedom.
@@ -66,13 +66,13 @@ def fidelity(
         finding), nearest (nearest attainable value) and seed.
     """
     numbers = {number.id: number for number in published}
-    cell = _twins(relations or {}, numbers)
+    cell = _twins(relations, numbers) if relations else {}
     known = {**_p_values(reproduced), **(p_values or {})}
     rows = []
     for name, number in numbers.items():
         value = float(reproduced.get(name, math.nan))
-        certificate = certificates.get(name)
         twin = cell.get(name, name)
+        certificate = certificates.get(name, certificates.get(twin))
         error = numbers.get(_sibling(twin, "estimate", "std_error"))
         kind = verdict(
             number,
@@ -107,14 +107,15 @@ def _sibling(name: str, part: str, other: str) -> str:
 
 
 def _twins(relations: Mapping[str, Any], numbers: Mapping[str, Number]) -> dict[str, str]:
-    """Table cell that a number of the text repeats, by the text's id."""
-    entries = expand_relations(relations) if relations else ()
-    return {
-        other: entry["arguments"]["numbers"][0]
-        for entry in entries
-        if entry["kind"] == "same" and entry["arguments"]["numbers"][0] in numbers
-        for other in entry["arguments"]["numbers"][1:]
-    }
+    """First place of a quantity, by the ids of the other places that agree with it."""
+    twins = {}
+    for entry in expand(relations):
+        if entry["kind"] == "same":
+            first, *others = (x for x in entry["arguments"]["numbers"] if x in numbers)
+            for other in others:
+                if Interval(*numbers[other].interval).meets(Interval(*numbers[first].interval)):
+                    twins[other] = first
+    return twins
 
 
 def _p_values(reproduced: Mapping[str, float]) -> dict[str, float]:

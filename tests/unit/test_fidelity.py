@@ -89,6 +89,17 @@ def test_a_number_of_the_text_shares_its_cells_standard_error():
     assert tied.at["p1.outcome.cross_sell_good", "verdict"] == "close"
 
 
+def test_a_number_printed_again_shares_the_certificate():
+    found = {"t3.hypothesized.wald.df": Certificate("df", 15.0)}
+    scores = fidelity(load(), {"p1.wald.df": 14.0}, found, relations=relations())
+    row = scores.set_index("id").loc["p1.wald.df"]
+    assert (row["verdict"], row["certificate"], row["nearest"]) == ("cannot hold", "df", 15.0)
+    # an id that disagrees with the first place does not share it
+    found = {"p1.mean.risk_aversion": Certificate("mean", 2.4)}
+    scores = fidelity(load(), {}, found, relations=relations()).set_index("id")
+    assert scores.at["t2.mean.risk_aversion", "certificate"] == ""
+
+
 def test_significance_follows_from_the_reproduced_cell():
     stem = "t3.hypothesized.cross_sell_good."
     far = {stem + "estimate": 40.0, stem + "std_error": 9.0}

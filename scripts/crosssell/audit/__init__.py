@@ -90,8 +90,10 @@ def audit(published: Iterable[Number], relations: Mapping[str, Any]) -> pd.DataF
     relations : mapping
         Content of a file of relations: a list under ``relations``.  An entry has an ``id``, a
         ``kind``, the check's keys, and optionally ``blames`` (ids that cannot hold where the
-        relation fails), ``because`` (a sentence added to the explanation) and ``for`` (a mapping
-        of names to lists: one relation for every combination, ``{name}`` filled in).
+        relation fails, or a mapping from them to expressions for what the other numbers imply; by
+        default those the check finds a nearest attainable value for), ``because`` (a sentence added
+        to the explanation), ``failure`` (a failure's name in place of the check's) and ``for`` (a
+        mapping of names to lists: one relation for every combination, ``{name}`` filled in).
 
     Returns
     -------
@@ -151,16 +153,19 @@ def _judge(relation: Relation) -> dict[str, Any]:
         )
     kind = CHECKS[relation.kind]
     outcome = kind.function(relation)
-    ids = relation.ids()
+    ids = list(relation.used)
     printed = [relation.numbers[name] for name in ids]
-    blamed = [] if outcome.holds else list(relation.get("blames", outcome.nearest))
-    for name in blamed:
-        relation.number(name)
+    blames = {} if outcome.holds else relation.get("blames", outcome.nearest)
+    nearest = dict(outcome.nearest)
+    for name in blames:
+        printed_value = relation.number(name).value
+        if relation.get("blames") and isinstance(blames, Mapping):
+            nearest[name] = relation.evaluate(blames[name]).clamp(printed_value)
     certificate = {
         "source": kind.source,
         "intervals": {name: list(relation.numbers[name].interval) for name in ids},
         **outcome.certificate,
-        "nearest": dict(outcome.nearest),
+        "nearest": nearest,
     }
     return {
         "id": relation.id,
@@ -173,7 +178,7 @@ def _judge(relation: Relation) -> dict[str, Any]:
         "explanation": " ".join(filter(None, [outcome.explanation, relation.get("because")])),
         "certificate": json.dumps(_plain(certificate), allow_nan=False),
         "numbers": " ".join(ids),
-        "cannot_hold": " ".join(blamed),
+        "cannot_hold": " ".join(blames),
     }
 
 

@@ -38,13 +38,19 @@ def significance(r: Relation) -> Outcome:
     Keys: estimate, std_error; stated, the number carrying the statement where it is another.
     """
     stated = r.number(r.get("stated", r["estimate"]))
-    t = _ratio(r.of("estimate"), r.of("std_error"))
+    estimate = r.of("estimate")
+    t = _ratio(estimate, r.of("std_error"))
     p, allowed = _p_values(t), Interval(*stated.p_interval)
     # a statement p < .05 is true of any smaller p; stars and "ns" distinguish the levels
     if stated.significance not in ("", "ns"):
         allowed = Interval(0.0, allowed.high)
     holds = p.low < allowed.high and p.high >= allowed.low
     one_sided = p.low / 2 < allowed.high and p.high / 2 >= allowed.low
+    error = r.of("std_error").magnitude
+    sizes = Interval(
+        float(norm.isf(allowed.high / 2)) * error.low,
+        float(norm.isf(allowed.low / 2)) * error.high if error.high > 0 else math.inf,
+    )
     hint = " (a one-sided test would agree)" if not holds and one_sided else ""
     return Outcome(
         holds=holds,
@@ -53,6 +59,9 @@ def significance(r: Relation) -> Outcome:
         explanation=f"The ratio of estimate and standard error has p between {p.low:.3g} and "
         f"{p.high:.3g}, printed as {_levels(stated.p_interval)}{hint}.",
         certificate={"t": [t.low, t.high], "p": [p.low, p.high]},
+        nearest={}
+        if holds
+        else {r["estimate"]: math.copysign(sizes.clamp(abs(estimate.middle)), estimate.middle)},
     )
 
 
@@ -295,7 +304,8 @@ def linear_steps(r: Relation) -> Outcome:
     """Predictions for unit changes of one variable rise by one step on the index's scale.
 
     Keys: values in order of the variable; link (identity, or probit for rates in per cent);
-    optional step, the slope that the model implies (terms as in `derived`).
+    optional step, the slope that the model implies (terms as in `derived`).  Of two values the
+    second counts as the one that cannot hold.
     """
     probit = r.get("link", "identity") == "probit"
     values = [r.interval({"probit": x} if probit else x) for x in r["values"]]
@@ -318,6 +328,9 @@ def linear_steps(r: Relation) -> Outcome:
             else f"; the model's is {implied}."
         ),
         certificate={"steps": [[s.low, s.high] for s in steps]},
+        nearest={}
+        if holds or implied is None or probit or len(values) > 2
+        else {r["values"][1]: (values[0] + implied).clamp(values[1].middle)},
     )
 
 

@@ -5,39 +5,48 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy.optimize import linprog
 
 from crosssell.audit.intervals import Interval, extremes
-from crosssell.audit.registry import Outcome, Relation, RelationError, check
+from crosssell.audit.registry import Outcome, Relation, RelationError, check, show
 
 TOLERANCE = 1e-7  # elastic slack, in scaled units, below which rows count as met
 
 
-class Rows:
-    """Linear conditions ``A w <= 0`` on population weights w, each owed to printed numbers.
+@dataclass(frozen=True)
+class Condition:
+    """A printed moment of a population: the mean of some values within a group lies in bounds.
 
-    ``owners[k]`` is the position, among the conditions, that row k belongs to.
+    Attributes
+    ----------
+    ids : tuple of str
+        Printed numbers it rests on; the first is the one it states.
+    values : ndarray, shape (n,)
+        Value at every support point.
+    inside : ndarray of bool, shape (n,)
+        Whether the point belongs to the group.
+    bounds : Interval
+        Means that the printed numbers allow.
+    printed : callable
+        The stated number that belongs to a mean.
     """
 
-    def __init__(self, n: int) -> None:
-        self.matrix: list[np.ndarray] = []
-        self.owners: list[int] = []
-        self.n = n
+    ids: tuple[str, ...]
+    values: np.ndarray
+    inside: np.ndarray
+    bounds: Interval
+    printed: Callable[[float], float]
 
-    def between(self, values: np.ndarray, bounds: Interval, owner: int) -> None:
-        """Require the weighted mean of the values to lie within bounds."""
-        scale = max(float(np.abs(values).max()), 1.0)
-        for row in (values - bounds.high, bounds.low - values):
-            self.matrix.append(row / scale)
-            self.owners.append(owner)
-
-    def zero_where(self, values: np.ndarray, owner: int) -> None:
-        """Require the weighted mean of the values to be at most zero."""
-        self.matrix.append(values / max(float(np.abs(values).max()), 1.0))
-        self.owners.append(owner)
+    @property
+    def rows(self) -> np.ndarray:
+        """Rows A of the condition ``A @ weights <= 0``, shape (2, n)."""
+        rows = np.array([self.values - self.bounds.high, self.bounds.low - self.values])
+        return rows * self.inside / max(float(np.abs(self.values).max()), 1.0)
 
 
 def slack(rows: np.ndarray) -> tuple[float, np.ndarray]:
@@ -103,46 +112,66 @@ def _divisor(r: Relation, condition: Mapping[str, Any]) -> Interval:
     return Interval((n - 1) / n, 1.0)
 
 
-def conditions(r: Relation, support: Mapping[str, np.ndarray]) -> tuple[Rows, list[list[str]]]:
-    """Rows of every condition and the ids each rests on.
+def _correlation(moment: float, shift: float, scale: float) -> float:
+    return (moment - shift) / scale
+
+
+def _sd(moment: float, shift: float) -> float:
+    return math.sqrt(max(moment - shift, 0.0))
+
+
+def conditions(r: Relation, support: Mapping[str, np.ndarray]) -> list[Condition]:
+    """Declared conditions on the support points.
 
     A condition has one of the keys mean, sd (with mean) or correlation (with x, y), the variable
     `of`, and optionally `where`, a mapping of variables to values that selects a group.  With sd or
     correlation it has `n`, the number of cases or the least there may be, since the divisor may be
     n - 1.
     """
-    n = len(next(iter(support.values())))
-    rows, ids = Rows(n), []
-    for owner, condition in enumerate(r["conditions"]):
-        inside = np.ones(n, dtype=bool)
+    found = []
+    for condition in r["conditions"]:
+        inside = np.ones(len(next(iter(support.values()))), dtype=bool)
         for name, value in condition.get("where", {}).items():
             inside &= support[name] == value
         if "correlation" in condition:
             x, y = (condition[side] for side in ("x", "y"))
             values = support[x["of"]] * support[y["of"]]
-            parts = [condition["correlation"], x["mean"], x["sd"], y["mean"], y["sd"]]
-            bounds = extremes(
-                lambda c, mx, sx, my, sy, f: mx * my + c * sx * sy * f,
-                *map(r.interval, parts),
-                _divisor(r, condition),
-            )
+            ids = (condition["correlation"], x["mean"], x["sd"], y["mean"], y["sd"])
+            boxes = [*map(r.interval, ids), _divisor(r, condition)]
+            bounds = extremes(lambda c, mx, sx, my, sy, f: mx * my + c * sx * sy * f, *boxes)
+            _, mx, sx, my, sy, _ = (box.middle for box in boxes)
+            printed = partial(_correlation, shift=mx * my, scale=sx * sy)
         elif "sd" in condition:
-            parts = [condition["sd"], condition["mean"]]
+            ids = (condition["sd"], condition["mean"])
             values = support[condition["of"]] ** 2
-            sd, mean = map(r.interval, parts)
-            bounds = extremes(
-                lambda s, m, f: m**2 + s**2 * f, sd, mean.magnitude, _divisor(r, condition)
-            )
+            sd, mean = map(r.interval, ids)
+            boxes = [sd, mean.magnitude, _divisor(r, condition)]
+            bounds = extremes(lambda s, m, f: m**2 + s**2 * f, *boxes)
+            printed = partial(_sd, shift=mean.middle**2)
         else:
-            parts = [condition["mean"]]
-            values, bounds = support[condition["of"]], r.interval(parts[0])
-        if inside.all():
-            rows.between(values, bounds, owner)
-        else:
-            rows.zero_where((values - bounds.high) * inside, owner)
-            rows.zero_where((bounds.low - values) * inside, owner)
-        ids.append(list(dict.fromkeys(parts)))
-    return rows, ids
+            ids = (condition["mean"],)
+            values, bounds = support[condition["of"]], r.interval(condition["mean"])
+            printed = float
+        found.append(Condition(tuple(dict.fromkeys(ids)), values, inside, bounds, printed))
+    return found
+
+
+def _attainable(condition: Condition, rest: np.ndarray) -> Interval:
+    """Numbers that the condition could state given the rows of the others."""
+    n = len(condition.values)
+    ends = [
+        linprog(
+            sign * condition.values,
+            A_ub=rest,
+            b_ub=np.zeros(len(rest)),
+            A_eq=np.ones((1, n)),
+            b_eq=[1.0],
+            method="highs",
+        )
+        for sign in (1.0, -1.0)
+    ]
+    low, high = (condition.printed(float(condition.values @ end.x)) for end in ends)
+    return Interval(low, high)
 
 
 @check("impossible", "Farkas' lemma; deletion filter after Chinneck (2008)")
@@ -157,41 +186,56 @@ def joint(r: Relation) -> Outcome:
     suspects.
     """
     support = points(r)
-    rows, ids = conditions(r, support)
-    matrix, owners = np.array(rows.matrix), np.array(rows.owners)
+    all_conditions = conditions(r, support)
+    matrix = np.vstack([condition.rows for condition in all_conditions])
+    owners = np.repeat(np.arange(len(all_conditions)), 2)
     suspects = list(r.get("suspects", ()))
-    last = [k for k, names in enumerate(ids) if names[0] in suspects]
+    rank = {
+        k: suspects.index(condition.ids[0]) if condition.ids[0] in suspects else math.inf
+        for k, condition in enumerate(all_conditions)
+    }
+    last = [k for k in rank if rank[k] < math.inf]
     conflicts: list[dict[str, Any]] = []
-    active = set(owners.tolist())
+    dropped: list[int] = []
+    active = set(rank)
     while active:
         chosen = np.isin(owners, list(active))
-        excess, _ = slack(matrix[chosen])
-        if excess <= TOLERANCE:
+        if slack(matrix[chosen])[0] <= TOLERANCE:
             break
         members = irreducible(matrix[chosen], owners[chosen], last)
-        part = np.isin(owners, members)
-        excess, multipliers = slack(matrix[part])
+        excess, multipliers = slack(matrix[np.isin(owners, members)])
+        names = [name for k in members for name in all_conditions[k].ids]
         conflicts.append(
             {
-                "numbers": list(dict.fromkeys(name for k in members for name in ids[k])),
+                "numbers": list(dict.fromkeys(names)),
                 "multipliers": multipliers.round(9).tolist(),
                 "gap": excess,
             }
         )
-        named = sorted(members, key=_rank(ids, suspects))
-        active.discard(named[0])
+        dropped.append(min(members, key=rank.__getitem__))
+        active.discard(dropped[-1])
+    nearest = {}
+    for k in dropped:
+        condition = all_conditions[k]
+        if condition.inside.all():
+            range_ = _attainable(condition, matrix[np.isin(owners, list(active))])
+            name = condition.ids[0]
+            nearest[name] = range_.clamp(r.interval(name).middle)
     told = "; ".join(" + ".join(conflict["numbers"]) for conflict in conflicts)
+    bounds = "".join(
+        f" Given the rest, {name} is {show(v)} at best." for name, v in nearest.items()
+    )
     return Outcome(
         holds=not conflicts,
         implied=told or "all hold at once",
-        size=max((conflict["gap"] for conflict in conflicts), default=0.0),
-        explanation=f"These cannot hold together: {told}."
+        size=max(
+            (abs(v - r.interval(name).middle) for name, v in nearest.items()),
+            default=max((conflict["gap"] for conflict in conflicts), default=0.0),
+        ),
+        explanation=f"These cannot hold together: {told}.{bounds}"
         if conflicts
-        else f"One population on {len(next(iter(support.values())))} points has all "
-        f"{len(ids)} of them.",
-        certificate={"conflicts": conflicts, "conditions": len(ids)},
+        else f"One population on {len(support[next(iter(support))])} points has all "
+        f"{len(all_conditions)} of them.",
+        certificate={"conflicts": conflicts, "conditions": len(all_conditions)},
+        nearest=nearest,
     )
-
-
-def _rank(ids: list[list[str]], suspects: list[str]) -> Callable[[int], float]:
-    return lambda k: suspects.index(ids[k][0]) if ids[k][0] in suspects else math.inf

@@ -226,7 +226,12 @@ def spread(r: Relation) -> Outcome:
     attainable = Interval(smallest, max(largest, smallest))
     inside = low.low <= mean.high and mean.low <= high.high
     holds = inside and attainable.distance(sd) <= EPS
-    nearest = attainable.clamp(sd.middle)
+    nearest: dict[Any, float] = {}
+    if not holds:
+        nearest[r["sd"]] = attainable.clamp(sd.middle)
+        if sd.low > attainable.high and isinstance(r["high"], str) and mean.low > low.low:
+            needed = min(m + (sd.low / factor) ** 2 / (m - low.low) for m in (mean.low, mean.high))
+            nearest[r["high"]] = needed
     return Outcome(
         holds=holds,
         implied=f"{attainable}",
@@ -234,7 +239,7 @@ def spread(r: Relation) -> Outcome:
         explanation=f"Between {low} and {high} with this mean the standard deviation is at most "
         f"{attainable.high:.4f}" + (f" and at least {smallest:.4f}." if smallest else "."),
         certificate={"low": low.low, "high": high.high, "bound": attainable.high},
-        nearest={} if holds else {r["sd"]: nearest},
+        nearest=nearest,
     )
 
 
@@ -344,7 +349,10 @@ def support(r: Relation) -> Outcome:
             explanation=f"The values run from {inside.low:g} to {inside.high:g}, so the mean "
             "cannot lie outside.",
             certificate={"values": values.tolist()},
-            nearest={r["mean"]: edge, r["sd"]: 0.0},
+            nearest={
+                r["mean"]: edge,
+                r["sd"]: min(sd.middle, (inside.high - inside.low) / 2),
+            },
         )
     candidates = [m for m in (mean.low, mean.middle, mean.high) if inside.low <= m <= inside.high]
     k = [min(np.searchsorted(values, m, side="right"), len(values) - 1) for m in candidates]

@@ -77,7 +77,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Relation:
-    """A declared relation with the printed numbers it speaks of."""
+    """A declared relation, all printed numbers, and the ids of those its check has asked for."""
 
     id: str
     kind: str
@@ -143,10 +143,6 @@ class Relation:
         ]
         values = parts[0] / parts[1] if len(parts) == 2 else parts[0]
         return Interval(float(np.min(values)), float(np.max(values)))
-
-    def ids(self) -> list[str]:
-        """Ids of the printed numbers that the check has used."""
-        return list(self.used)
 
 
 def _products(expression: Any) -> list[list[Any]]:
