@@ -27,6 +27,12 @@ def _p_values(t: Interval) -> Interval:
     return Interval(2 * norm.sf(t.high), 2 * norm.sf(t.low))
 
 
+def _span(p: Interval) -> str:
+    """Interval of p-values to three digits, told once where both ends agree."""
+    ends = dict.fromkeys(f"{end:.3g}" for end in (p.low, p.high))
+    return " to ".join(ends)
+
+
 def _levels(bounds: tuple[float, float]) -> str:
     return f"p < {bounds[1]:g}" if bounds[1] < 1 else f"p > {bounds[0]:g}"
 
@@ -54,10 +60,10 @@ def significance(r: Relation) -> Outcome:
     hint = " (a one-sided test would agree)" if not holds and one_sided else ""
     return Outcome(
         holds=holds,
-        implied=f"|t| {t.low:.3f} to {t.high:.3f}, p {p.low:.3g} to {p.high:.3g}",
+        implied=f"|t| {t.low:.3f} to {t.high:.3f}, p {_span(p)}",
         size=p.distance(allowed),
-        explanation=f"The ratio of estimate and standard error has p between {p.low:.3g} and "
-        f"{p.high:.3g}, printed as {_levels(stated.p_interval)}{hint}.",
+        explanation=f"The ratio of estimate and standard error has p = {_span(p)}, printed as "
+        f"{_levels(stated.p_interval)}{hint}.",
         certificate={"t": [t.low, t.high], "p": [p.low, p.high]},
         nearest={}
         if holds
@@ -104,9 +110,9 @@ def p_value(r: Relation) -> Outcome:
         holds = p.low < allowed.high
     return Outcome(
         holds=holds,
-        implied=f"p {p.low:.3g} to {p.high:.3g}",
+        implied=f"p {_span(p)}",
         size=p.distance(allowed),
-        explanation=f"With {df:g} degrees of freedom p lies between {p.low:.3g} and {p.high:.3g}, "
+        explanation=f"With {df:g} degrees of freedom p = {_span(p)}, "
         f"printed as {_levels(number.p_interval)}.",
         certificate={"df": df, "p": [p.low, p.high]},
     )

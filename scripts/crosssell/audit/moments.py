@@ -46,8 +46,8 @@ def granularity(r: Relation) -> Outcome:
         holds=len(sums) > 0,
         implied=f"{below:.6f} or {above:.6f}" if not sums else f"{sums[0] * grain / n:.6f}",
         size=mean.distance(Interval(nearest, nearest)),
-        explanation=f"Values in steps of {grain:g} over {n} cases give means in steps of "
-        f"{grain / n:.6f}; the neighbours of the printed mean are {below:.6f} and {above:.6f}.",
+        explanation=f"The mean of {n} values in steps of {grain:g} is a multiple of "
+        f"{grain / n:.6f}, around the printed one {below:.6f} or {above:.6f}.",
         certificate={"n": n, "grain": grain, "below": below, "above": above},
         nearest={} if sums else {r["mean"]: nearest},
     )
@@ -120,8 +120,12 @@ def granular_correlation(r: Relation) -> Outcome:
         holds=not missed,
         implied=told,
         size=max(gap for gap, _ in best),
-        explanation=f"With {n} cases at most {len(best) - len(missed)} of these {len(best)} "
-        f"correlations of whole numbers can be had at once; the nearest are {told}.",
+        explanation=f"With {n} cases no correlation of these whole numbers rounds to the printed "
+        f"one; the nearest is {told}."
+        if len(best) == len(missed) == 1
+        else f"With {n} cases {len(best) - len(missed)} of these {len(best)} correlations of "
+        f"whole numbers can be had at once"
+        + (f", the others nearest at {told}." if missed else "."),
         certificate={"n": n, "choices": math.prod(map(len, choices)), "missed": list(nearest)},
         nearest=nearest,
     )

@@ -21,12 +21,20 @@ def same(r: Relation) -> Outcome:
     first, *others = r["numbers"]
     reference = r.interval(first)
     apart = [x for x in others if not r.interval(x).meets(reference)]
-    printed = ", ".join(r.number(x).printed if isinstance(x, str) else f"{x:g}" for x in apart)
+
+    def printed(x: str | float) -> str:
+        return r.number(x).printed if isinstance(x, str) else f"{x:g}"
+
+    elsewhere = ", ".join(dict.fromkeys(map(printed, apart)))
     return Outcome(
         holds=not apart,
         implied=f"{reference}",
         size=max((r.interval(x).distance(reference) for x in apart), default=0.0),
-        explanation=f"Elsewhere the same quantity is printed as {printed}."
+        explanation=(
+            f"Printed as {printed(first)} in one place and as {elsewhere} in another."
+            if isinstance(first, str)
+            else f"It should be {first:g} but is printed as {elsewhere}."
+        )
         if apart
         else f"All {len(others) + 1} places agree.",
         certificate={"intervals": {str(x): [*_ends(r.interval(x))] for x in (first, *others)}},
@@ -51,11 +59,10 @@ def derived(r: Relation) -> Outcome:
         holds=holds,
         implied=f"{implied}",
         size=implied.distance(printed),
-        explanation=f"The other printed numbers give {implied}.",
+        explanation=f"The other printed numbers give {implied}; printed is "
+        f"{r.number(r['number']).printed}.",
         certificate={"implied": [*_ends(implied)]},
-        nearest={}
-        if holds or not isinstance(r["number"], str)
-        else {r["number"]: implied.clamp(printed.middle)},
+        nearest={} if holds else {r["number"]: implied.clamp(printed.middle)},
     )
 
 
@@ -90,8 +97,8 @@ def order(r: Relation) -> Outcome:
         holds=holds,
         implied=f"{left} against {right}",
         size=0.0 if holds else abs(best[0] - best[1]),
-        explanation=f"{left} stands against {right}, claimed to be "
-        f"{'larger' if above else 'smaller'}.",
+        explanation=f"A value of {left} is said to be {'larger' if above else 'smaller'} than one "
+        f"of {right}.",
         certificate={"left": [*_ends(left)], "right": [*_ends(right)]},
     )
 
