@@ -7,15 +7,10 @@ with job(snakemake) as log:
     import sys
 
     # The report is made by a second Snakemake that looks at what this one has finished.
-    command = [sys.executable, "-m", "snakemake", "--nolock", "--cores", "1"]
-    command += ["--configfile", *snakemake.params.config]
-    command += [
-        "--report",
-        snakemake.output[0],
-        "--",
-        *snakemake.input.pages,
-        snakemake.input.paper,
-    ]
+    made, config = snakemake.input, snakemake.params.config
+    command = [sys.executable, "-m", "snakemake", "--nolock", "--cores", "1", "--configfile"]
+    command += [*config, "--report", snakemake.output[0], "--"]
+    command += [*made.pages, *made.figures, made.scoreboard]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     log.info(done.stderr if done.returncode else "The report opens in any browser, offline.")
     sys.exit(done.returncode)

@@ -154,6 +154,45 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
     return counts.rename_axis(columns=None).reset_index()
 
 
+def paths(
+    original: pd.DataFrame, fits: Mapping[str, pd.DataFrame], own: Mapping[str, str]
+) -> pd.DataFrame:
+    """Estimates of each hypothesis over the specification curves, in the original's units.
+
+    The curves are standardised; the path that is the original's own specification, which also
+    stands unstandardised as ``study.hypothesized.full``, gives the scale of each term.
+
+    Parameters
+    ----------
+    original : DataFrame
+        From :func:`hypotheses`.
+    fits : mapping of str to DataFrame
+        Tidy estimates by name; a study without a curve has no paths.
+    own : mapping of str to str
+        By study, the name of the curve's path that is the original's specification.
+
+    Returns
+    -------
+    DataFrame
+        Columns hypothesis, estimate and std_error.
+    """
+    parts = [pd.DataFrame(columns=["hypothesis", "estimate", "std_error"], dtype=float)]
+    for row in original.itertuples():
+        if f"{row.study}.curve.full" not in fits:
+            continue
+        curve = fits[f"{row.study}.curve.full"]
+        curve = curve[(curve["term"] == row.term) & curve["equation"].str.contains("/")]
+        base = fits[f"{row.study}.hypothesized.full"].set_index(["equation", "term"])["estimate"]
+        equation = "outcome" if ("outcome", row.term) in base.index else "fixed"
+        path = curve.loc[curve["equation"] == own[row.study], "estimate"]
+        if path.empty:
+            continue
+        scale = base[equation, row.term] / path.iloc[0]
+        scaled = curve[["estimate", "std_error"]] * [scale, abs(scale)]
+        parts.append(scaled.assign(hypothesis=row.hypothesis))
+    return pd.concat(parts, ignore_index=True)
+
+
 def indicators(original: pd.DataFrame, paths: pd.DataFrame, *, level: float = 0.05) -> pd.DataFrame:
     """Five indicators of agreement between an original estimate and its reproductions.
 
