@@ -17,7 +17,7 @@ from crosssell.analyses.registry import analysis
 from crosssell.analyses.selection import heckman_model
 from crosssell.design import regressors
 from crosssell.nested_logit import NestedLogitModel
-from crosssell.predictions import acceptance, delta_method
+from crosssell.predictions import delta_method
 from crosssell.results import Result, values
 from crosssell.twostep import mills
 
@@ -117,7 +117,7 @@ def pitch_values(
     def expected(params: np.ndarray) -> np.ndarray:
         gamma, beta, coefficient = params[:kz], params[kz:-1], params[-1]
         index = Z @ gamma
-        chance, correction = acceptance(index), coefficient * mills(index)
+        chance, correction = special.ndtr(index), coefficient * mills(index)
         return np.concatenate([chance * (x @ beta + correction) for x in X])
 
     params, covariance = fit.params.to_numpy(), fit.cov_params().to_numpy()
