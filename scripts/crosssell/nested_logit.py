@@ -56,7 +56,7 @@ from crosssell.estimation import (
 
 METHODS = ("quadrature", "laplace", "pql")
 #: Nodes tried in turn for the inner effect.
-INNER_NODES = (6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 100)
+INNER_NODES = (6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 100, 130, 170)
 #: And for the outer one: with K adaptive nodes the relative error falls with a group's size to the
 #: power -floor((K + 2) / 3) (Jin and Andersson 2020), so these are the numbers that pay.
 OUTER_NODES = (4, 7, 10, 13, 16, 22, 31)
@@ -293,9 +293,9 @@ def _choose_nodes(
             previous = current
     outer, outer_error = np.ones(D, dtype=np.int64), np.zeros(D)
     if outer_sd > 0:
-        # What the outer nodes miss hardly depends on the inner ones. Large groups, where a node
+        # What the outer nodes miss depends little on the inner ones. Large groups, where a node
         # costs most, may take the larger part of the error.
-        coarse = min(inner, INNER_NODES[0])
+        coarse = min(inner, max(INNER_NODES[0], inner // 3))
         share = np.diff(rows.row[rows.block]) / rows.sign.size
         allowed = 0.8 * NODE_TOLERANCE * (share + 1 / D) / 2
         previous = values(OUTER_NODES[0], coarse)
@@ -409,14 +409,13 @@ class _Likelihood:
     def logit(self) -> np.ndarray:
         """Coefficients (p,) of the ordinary logit, by Newton's method.
 
-        They serve as a start, so a few digits are enough, unless fitted probabilities are extreme.
+        They serve as a start, so a few digits are enough.
         """
         y = (self.sign + 1) / 2
         # The regressors are orthonormal: this is the projection of a constant index.
         beta = special.logit(y.mean()) * self.X.mean(axis=0)
         for _ in range(30):
-            eta = self.X @ beta
-            prob = special.expit(eta)
+            prob = special.expit(self.X @ beta)
             w = prob * (1 - prob) * self.row_weight
             score = self.X.T @ ((y - prob) * self.row_weight)
             try:
@@ -424,7 +423,8 @@ class _Likelihood:
             except linalg.LinAlgError:
                 break
             beta += step
-            if score @ step < (1e-2 if np.abs(eta).max() < 12 else 1e-8):
+            # Under separation the likelihood flattens but the steps keep their length.
+            if score @ step < 1e-2 and np.abs(self.X @ step).max() < 0.5:
                 return beta
         raise SeparationError(
             "The ordinary logit has no maximum: some combination of columns predicts the outcome "
@@ -558,7 +558,7 @@ def _fit_quadrature(
     has_inner, has_outer = like.p in free, like.p + 1 in free
     centres: _Centres | None = None
 
-    def recentred(outer: int, inner: int) -> Callable[[np.ndarray, int], _Point]:
+    def recentred(outer: int | np.ndarray, inner: int) -> Callable[[np.ndarray, int], _Point]:
         def evaluate(theta: np.ndarray, order: int) -> _Point:
             nonlocal centres
             centres = like.centres(theta, centres, 50 if centres is None else 1)
@@ -581,13 +581,12 @@ def _fit_quadrature(
         outer, inner, error = _choose_nodes(like.rows(theta), centres, *theta[like.p :])
     else:
         outer, inner = (nodes[0] if has_outer else 1), (nodes[1] if has_inner else 1)
-    fixed = centres.nodes(outer, inner)
     point, iterations = _newton(
-        lambda theta, order: like.evaluate(theta, fixed, order),
+        recentred(outer, inner),
         theta,
         free,
         tolerance=DECREMENT_TOLERANCE,
-        slack=1e-12 * abs(point.value),
+        slack=2 * NODE_TOLERANCE,
         max_iter=max_iter,
         hessian=point.hessian,
     )
