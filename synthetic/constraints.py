@@ -90,6 +90,11 @@ class System(NamedTuple):
     priority: Array
     ids: list[str]
 
+    def joined(self, other: System) -> System:
+        """Both systems' rows, on the same support points."""
+        arrays = (np.concatenate(pair) for pair in zip(self[:4], other[:4], strict=True))
+        return System(*arrays, [*self.ids, *other.ids])
+
 
 def evaluate(constraints: Iterable[Constraint], rows: Rows) -> System:
     """Matrix, boxes and priorities of the constraints on the given support points."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.optimize import linprog
 from scipy.special import logsumexp
 
@@ -27,8 +27,9 @@ Array = NDArray[np.float64]
 SMOOTHING = 1e-2  # |theta| -> sqrt(theta^2 + SMOOTHING^2), theta in nats per standard deviation
 
 
-FLOORS = 10.0 ** -np.arange(1, 13)  # ridges of the path, in variances of a row
-PATH_TOLERANCE = 1e-3  # gradient at which the path moves on, in standard deviations of a row
+FLOORS = 10.0 ** -np.arange(1, 13, 1.5)  # ridges of the path, in variances of a row
+ROUNDING = 1e-12  # of the dual, whose exponents may reach a thousand
+PATH_TOLERANCE = 3e-3  # gradient at which the path moves on, in standard deviations of a row
 
 
 class PopulationError(CrossSellError):
@@ -180,7 +181,7 @@ def tilt(
         return value, np.exp(exponent - log_total)
 
     # Far from the optimum few points carry the weight and the curvature misleads. A ridge that
-    # falls tenfold from solution to solution keeps every Newton step inside its region of trust.
+    # falls from solution to solution keeps every Newton step inside its region of trust.
     theta, exponent = np.zeros(len(G)), log_base
     floors = FLOORS[ridge.min() < FLOORS]
     if start is not None:
@@ -205,10 +206,14 @@ def tilt(
             while damping < 1e6:
                 # 1e-12 of a variance only guards against rounding
                 damped = hessian + (damping + 1e-12) * np.eye(len(hessian))
-                step = -cho_solve(cho_factor(damped), gradient)
+                try:
+                    step = -cho_solve(cho_factor(damped), gradient)
+                except LinAlgError:  # rounding made a flat direction negative
+                    damping = max(4 * damping, 1e-6)
+                    continue
                 change = step @ G
                 trial, trial_weights = evaluate(theta + step, exponent + change, penalty)
-                if trial <= value + 1e-4 * (gradient @ step) + 1e-14 * abs(value):
+                if trial <= value + 1e-4 * (gradient @ step) + ROUNDING * (1 + abs(value)):
                     break
                 damping = max(4 * damping, 1e-6)
             else:

@@ -114,13 +114,15 @@ def minimum_norm(
     scale: ArrayLike = 1.0,
     lower: ArrayLike = -np.inf,
     upper: ArrayLike = np.inf,
+    longest: float = 3.0,
     tolerance: float = 1e-10,
     max_iterations: int = 60,
 ) -> Array:
     """Smallest moves (Gauss-Newton) that make all residuals vanish.
 
     Each step is the minimum-norm solution of the linearised conditions, in units of `scale`;
-    a variable that would cross a bound stays there for the rest of the step.
+    a variable that would cross a bound, or move farther than `longest` scales at once, stays there
+    for the rest of the step.
 
     Parameters
     ----------
@@ -131,6 +133,8 @@ def minimum_norm(
         Typical size of a move per variable: large for variables that may move freely.
     lower, upper : array or float
         Bounds on the variables.
+    longest : float
+        Longest move of a variable in one step, in its scales.
     tolerance : float
         Largest allowed residual; scale the conditions so that one is a printed digit's half-width.
     max_iterations : int
@@ -154,14 +158,15 @@ def minimum_norm(
             return x
         free = np.ones(len(x), dtype=bool)
         step = np.zeros(len(x))
+        low, high = np.maximum(lower, x - longest * scale), np.minimum(upper, x + longest * scale)
         for _ in range(20):
             JS = J[:, free] * scale[free]
             wanted = -r - J[:, ~free] @ step[~free]
             step[free] = scale[free] * np.linalg.lstsq(JS, wanted, rcond=1e-12)[0]
-            crossing = free & ((x + step < lower - 1e-12) | (x + step > upper + 1e-12))
+            crossing = free & ((x + step < low - 1e-12) | (x + step > high + 1e-12))
             if not crossing.any():
                 break
-            step[crossing] = np.clip(x + step, lower, upper)[crossing] - x[crossing]
+            step[crossing] = np.clip(x + step, low, high)[crossing] - x[crossing]
             free &= ~crossing
         length = 1.0
         while length > 1e-4:

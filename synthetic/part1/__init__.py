@@ -13,6 +13,7 @@ from crosssell.errors import SpecificationError
 from synthetic.firm import Firm
 from synthetic.part1 import buyers, certificates, model, nonbuyers, outcome, report, sources
 from synthetic.part1 import population as populations
+from synthetic.part1.estimates import sample_truth
 from synthetic.part1.model import COLUMNS, REVENUE
 from synthetic.part1.population import Population
 from synthetic.sample import SampleError
@@ -106,12 +107,13 @@ def exact_rows(
     bought : ndarray of bool, shape (6782,)
     revenue : ndarray, shape (498,)
     """
-    chosen, _ = buyers.build(population, rng)
-    others = nonbuyers.build(population, chosen, rng)
+    truth = sample_truth(population)
+    chosen, _ = buyers.build(population, truth, rng)
+    others = nonbuyers.build(population, truth, chosen, rng)
     rows = {column: np.r_[chosen[column], others[column]] for column in COLUMNS}
     bought = np.arange(model.customers()) < model.buyers()
-    selection = outcome.fit_probit(rows, bought, population.truth.selection)
-    return rows, bought, outcome.revenue(chosen, selection, population.truth, rng)
+    selection = outcome.fit_probit(rows, bought, truth.selection)
+    return rows, bought, outcome.revenue(chosen, selection, truth, rng)
 
 
 def draw_rows(

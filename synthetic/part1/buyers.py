@@ -289,6 +289,12 @@ class Conditions:
                     slopes[column] = slopes[column] + mu / root - r * dev[column] / ss[column]
                 scaled = {c: s / printed.half_width for c, s in slopes.items()}
                 add(printed.id, (r - printed.value) / printed.half_width, scaled)
+            level, half = model.panel_a_mills()
+            slopes = {}
+            for column in moving:
+                index = derivative(rows, model.SELECTION_TERMS, self.truth.selection, column)
+                slopes[column] = -full["delta"] * index / (n * half)
+            add("t4.a.revenue", (full["mills"].mean() - level) / half, slopes)
         jacobian = {c: np.array(rows_of[c]) for c in moving}
         return np.array(out), jacobian, ids
 
@@ -390,9 +396,12 @@ def round_column(
             printed.value * unit, printed.half_width * unit,
         )  # fmt: skip
     if REVENUE in against:
-        mu_down, mu_up = (
-            with_model({**rows, column: side}, conditions.truth)[REVENUE] for side in (down, up)
+        full_down, full_up = (
+            with_model({**rows, column: side}, conditions.truth) for side in (down, up)
         )
+        mu_down, mu_up = full_down[REVENUE], full_up[REVENUE]
+        level, level_half = model.panel_a_mills()
+        add(full_down["mills"], full_up["mills"], level * n, level_half * n)
         centre = with_model(rows, conditions.truth)[REVENUE].mean()
         root_y = known[REVENUE].sd * np.sqrt(n - 1)
         for other in COLUMNS:
@@ -409,8 +418,17 @@ def round_column(
     return {**rows, column: np.round(np.where(choice, up, down), 2)}
 
 
-def build(population: Population, rng: np.random.Generator) -> tuple[dict[str, Array], Totals]:
+def build(
+    population: Population, truth: Truth, rng: np.random.Generator
+) -> tuple[dict[str, Array], Totals]:
     """Draw and polish the buyers.
+
+    Parameters
+    ----------
+    population : Population
+    truth : Truth
+        With the selection coefficients that the sample is to estimate.
+    rng : numpy.random.Generator
 
     Returns
     -------
@@ -423,7 +441,7 @@ def build(population: Population, rng: np.random.Generator) -> tuple[dict[str, A
     cells, counts = coarse(population, totals)
     rows = draw_cells(population, cells, counts, rng)
     rows = separate(rows, rng)
-    conditions = Conditions(population.truth)
+    conditions = Conditions(truth)
     rows = move(rows, conditions, ("failure_severity",), COARSE)
     rows = round_column(rows, conditions, "failure_severity", COARSE)
     fixed = (*COARSE, "failure_severity")

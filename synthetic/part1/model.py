@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erfcx, ndtr
 
+from crosssell import predictions
 from synthetic import constraints as c
 from synthetic.constraints import Block, Constraint, Moments, Rows
 from synthetic.published import by_id
@@ -211,7 +213,57 @@ def constraints() -> list[Constraint]:
         found.append(_segment(f"t4.c.ra{risk}_pf{functionality}.share", risk, functionality))
     for column in COLUMNS[:3]:
         found.append(c.overall_mean(number[f"p1.mean.{column}"], column, EXACT))
+    level, half_width = panel_a_mills()
+    found.append(
+        c.in_block(
+            "t4.a.revenue",
+            lambda rows: rows["mills"] - level,
+            block,
+            half_width=half_width,
+            priority=EXACT,
+            printed=level,
+        )
+    )
     return found
+
+
+@cache
+def panel_a_mills() -> tuple[float, float]:
+    """Mean of the inverse Mills ratio among buyers at which panel A of Table 4 prints.
+
+    The six revenues are the outcome equation at buyers' means plus the selection correction of an
+    average customer (:func:`crosssell.predictions.printed_revenues`). With the printed slopes,
+    means and correlations only the intercept is free, and it moves with the mean of lambda.
+
+    Returns
+    -------
+    level, half_width : float
+        Every mean of lambda in level +- half_width prints all six revenues.
+    """
+    known, number = moments(), by_id()
+    means = {column: known[column].mean for column in COLUMNS}
+    mills = value("t3.hypothesized.mills_lambda.estimate")
+    average = 0.0
+    for term, slope in zip(OUTCOME_TERMS, outcome_slopes(), strict=True):
+        first, *second = term.split(":")
+        product = means[first]
+        if second:
+            r = number[correlation_id(first, second[0])].value
+            product = product * means[second[0]] + r * known[first].sd * known[second[0]].sd
+        average += slope * product
+    slopes = {
+        "intercept": known[REVENUE].mean - average,
+        **dict(zip(OUTCOME_TERMS, outcome_slopes(), strict=True)),
+    }
+    correction = predictions.average_correction(mills, buyers() / customers())
+    at_zero = predictions.printed_revenues(slopes, means, correction)
+    bounds = [
+        ((at_zero[f"a.{level}"] - side) / mills)
+        for level in RISK_LEVELS
+        for side in number[f"t4.a.{level}.revenue"].interval
+    ]
+    high, low = min(bounds[::2]), max(bounds[1::2])
+    return (low + high) / 2, (high - low) / 2
 
 
 def _segment(id: str, risk: int | None, functionality: int | None) -> Constraint:
@@ -256,4 +308,4 @@ def looks(truth: Truth) -> list[Constraint]:
 
 
 LOWEST_EXPECTED = 12.0  # dollars
-HIGHEST_INDEX = 1.3
+HIGHEST_INDEX = 1.5

@@ -21,6 +21,7 @@ from synthetic.part1.buyers import (
 )
 from synthetic.part1.model import COLUMNS, SELECTION_TERMS, Truth, design, inverse_mills
 from synthetic.part1.population import Population
+from synthetic.population import tilt
 from synthetic.published import by_id
 from synthetic.sample import integer_counts, minimum_norm, systematic
 
@@ -29,14 +30,40 @@ logger = logging.getLogger(__name__)
 Array = NDArray[np.float64]
 
 
-def segment_counts(population: Population, buyers: Mapping[str, Array]) -> NDArray[np.int64]:
+def reweigh(population: Population, truth: Truth, buyers: Mapping[str, Array]) -> Array:
+    """Weights of non-buyers nearest to the population's at which the probit's scores vanish.
+
+    Given these very buyers, and at the coefficients that the sample is to estimate: both differ
+    from the population's expectation by sampling error.
+
+    Returns
+    -------
+    ndarray, shape (support points,)
+    """
+    declined = model.customers() - model.buyers()
+    base = population.weights * (1 - population.augmented()["probability"])
+    base = np.maximum(base / base.sum(), 1e-15)
+    Z = design(population.rows, SELECTION_TERMS)
+    index = Z @ truth.selection
+    rows = (inverse_mills(-index)[:, None] * Z).T
+    target = scores(buyers, truth, True) / declined
+    ability = population.rows["agent_resolution_ability"]
+    wanted = model.value("p1.mean.agent_resolution_ability") * model.customers()
+    F = np.vstack([rows, ability])
+    target = np.r_[target, (wanted - buyers["agent_resolution_ability"].sum()) / declined]
+    half_width = 0.01 * np.sqrt((F - target[:, None]) ** 2 @ base / declined)
+    return tilt(F, base, target, half_width, model.SOFT).weights
+
+
+def segment_counts(
+    population: Population, weight: Array, buyers: Mapping[str, Array]
+) -> NDArray[np.int64]:
     """Non-buyers by risk aversion (rows) and functionality (columns).
 
     Nearest to the population's, with Table 4's shares and the full-sample means of both columns
     to the printed digit once the buyers are added.
     """
     size, number = model.customers(), by_id()
-    weight = population.weights * (1 - population.augmented()["probability"])
     cells = list(itertools.product(model.RISK_LEVELS, model.FUNCTIONALITY_LEVELS))
     risk, functionality = np.array(cells, float).T
 
@@ -72,11 +99,10 @@ def segment_counts(population: Population, buyers: Mapping[str, Array]) -> NDArr
 
 
 def draw_segments(
-    population: Population, counts: NDArray[np.int64], rng: np.random.Generator
+    population: Population, weight: Array, counts: NDArray[np.int64], rng: np.random.Generator
 ) -> dict[str, Array]:
     """Systematic draws inside each segment, ordered by the selection index."""
     full = population.augmented()
-    weight = population.weights * (1 - full["probability"])
     order = np.argsort(full["index"], kind="stable")
     chosen = []
     for risk, functionality in itertools.product(model.RISK_LEVELS, model.FUNCTIONALITY_LEVELS):
@@ -173,7 +199,7 @@ def round_to_sum(values: Array, total: int) -> Array:
 
 
 def build(
-    population: Population, buyers: Mapping[str, Array], rng: np.random.Generator
+    population: Population, truth: Truth, buyers: Mapping[str, Array], rng: np.random.Generator
 ) -> dict[str, Array]:
     """Draw and polish the customers who declined.
 
@@ -182,6 +208,7 @@ def build(
     dict of str to ndarray, shape (6284,)
         `cross_sell_good` is what would have been offered; no record shows it.
     """
-    counts = segment_counts(population, buyers)
-    rows = separate(draw_segments(population, counts, rng), rng)
-    return polish(rows, buyers, population.truth)
+    weight = reweigh(population, truth, buyers)
+    counts = segment_counts(population, weight, buyers)
+    rows = separate(draw_segments(population, weight, counts, rng), rng)
+    return polish(rows, buyers, truth)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from synthetic.constraints import Constraint, evaluate, table
-from synthetic.part1 import model
+from synthetic.part1 import emergent, model
 from synthetic.part1.model import COLUMNS, Truth, with_model
 from synthetic.population import Tilt, tilt
 from synthetic.sample import systematic
@@ -21,9 +22,23 @@ logger = logging.getLogger(__name__)
 Array = NDArray[np.float64]
 
 SEED = 20071  # the population is the same whatever the sample's seed
-FRESH = 6  # one support point in so many is drawn anew, so that no region is ever lost
-STEPS = (1e-5, 1e-4, 1e-3, 5e-3, 2e-2, 1e-1, 1.0, 1.0, 1e4)
-INTERCEPT = -72.509
+FRESH = 1 / 6  # of the support drawn anew at full scale, so that no region is ever lost
+LOOSE, TIGHT = 1e-5, 1e-8  # gradients at which a tilt stops, in standard deviations of a row
+# Round by round: ceiling of the priorities, priority of the emergent numbers, and how far the
+# next round's support strays from the solution.
+ROUNDS = (
+    (1e-5, 0.0, 1.0),
+    (1e-4, 0.0, 1.0),
+    (1e-3, 0.0, 0.8),
+    (1e-2, 0.0, 0.6),
+    (1e-1, 0.0, 0.5),
+    (1.0, 0.0, 0.4),
+    (1.0, 0.03, 0.3),
+    (1.0, 0.03, 0.25),
+    (1.0, 0.03, 0.25),
+)
+QUICK_ROUNDS = 3
+INTERCEPT = -72.41
 
 
 @dataclass(frozen=True)
@@ -80,22 +95,47 @@ class Population:
             )
 
 
+@cache
+def segment_shares() -> Array:
+    """Maximum entropy shares of the 24 segments given Table 4 and the full-sample means.
+
+    Returns
+    -------
+    ndarray, shape (24,)
+        Risk aversion varies slowest.
+    """
+    risk, functionality = np.meshgrid(model.RISK_LEVELS, model.FUNCTIONALITY_LEVELS, indexing="ij")
+    cells = {
+        "risk_aversion": risk.ravel().astype(float),
+        "product_functionality": functionality.ravel().astype(float),
+    }
+    known = [
+        c
+        for c in model.constraints()
+        if c.id.endswith(".share")
+        or c.id in ("p1.mean.risk_aversion", "p1.mean.product_functionality")
+    ]
+    system = evaluate(known, cells)
+    return tilt(system.F, np.ones(24), *system[1:4]).weights
+
+
 def broad(size: int, rng: np.random.Generator) -> dict[str, Array]:
-    """Independent draws that cover what customers look like."""
+    """Draws that cover what customers look like: segments as published, the rest independent."""
+    risk, functionality = np.divmod(rng.choice(24, size, p=segment_shares()), 4)
     severity = np.clip(np.round(4 * (7 - rng.gamma(1.2, 1.2, size))) / 4, 1, 7)
     return {
-        "risk_aversion": rng.choice(6, size, p=[0.03, 0.34, 0.16, 0.17, 0.26, 0.04]).astype(float),
-        "product_functionality": 1.0 + rng.choice(4, size, p=[0.2, 0.38, 0.25, 0.17]),
+        "risk_aversion": risk.astype(float),
+        "product_functionality": functionality + 1.0,
         "agent_resolution_ability": rng.integers(1, model.N_AGENTS + 1, size).astype(float),
         "cross_sell_good": (rng.random(size) < 0.55).astype(float),
-        "product_age": rng.gamma(2.2, 450.0, size),
-        "product_price": rng.gamma(1.6, 24.0, size) - 4.0,
+        "product_age": rng.gamma(1.8, 420.0, size),
+        "product_price": rng.gamma(1.6, 27.0, size) - 3.0,
         "failure_severity": severity,
-        "cross_sell_related": (rng.random(size) < 0.6).astype(float),
+        "cross_sell_related": (rng.random(size) < 0.5).astype(float),
     }
 
 
-def jitter(rows: dict[str, Array], rng: np.random.Generator) -> dict[str, Array]:
+def jitter(rows: dict[str, Array], scale: float, rng: np.random.Generator) -> dict[str, Array]:
     """Neighbours of the given points: small steps in every column, inside its range."""
     size = len(rows["product_age"])
     result = dict(rows)
@@ -103,44 +143,56 @@ def jitter(rows: dict[str, Array], rng: np.random.Generator) -> dict[str, Array]
     def inside(column: str, moved: Array, low: float, high: float) -> None:
         result[column] = np.where((moved < low) | (moved > high), rows[column], moved)
 
-    step = rng.choice([-1.0, 0.0, 1.0], (2, size), p=[0.05, 0.9, 0.05])
+    chance = 0.1 * scale
+    step = rng.choice([-1.0, 0.0, 1.0], (2, size), p=[chance / 2, 1 - chance, chance / 2])
     inside("risk_aversion", rows["risk_aversion"] + step[0], 0, 5)
     inside("product_functionality", rows["product_functionality"] + step[1], 1, 4)
-    ability = rows["agent_resolution_ability"] + np.round(rng.normal(0, 12, size))
+    ability = rows["agent_resolution_ability"] + np.round(rng.normal(0, 12 * scale, size))
     inside("agent_resolution_ability", ability, 1, model.N_AGENTS)
     for column in model.BINARY:
-        flip = rng.random(size) < 0.1
+        flip = rng.random(size) < chance
         result[column] = np.where(flip, 1 - rows[column], rows[column])
-    result["product_age"] = rows["product_age"] * np.exp(rng.normal(0, 0.2, size))
-    result["product_price"] = rows["product_price"] + rng.normal(0, 5, size)
-    severity = rows["failure_severity"] + rng.integers(-2, 3, size) / 4
+    result["product_age"] = rows["product_age"] * np.exp(rng.normal(0, 0.2 * scale, size))
+    result["product_price"] = rows["product_price"] + rng.normal(0, 5 * scale, size)
+    severity = rows["failure_severity"] + np.round(rng.normal(0, 1.5 * scale, size)) / 4
     inside("failure_severity", severity, 1, 7)
     return result
 
 
 def renew(
-    rows: dict[str, Array], weights: Array, size: int, rng: np.random.Generator
+    rows: dict[str, Array], weights: Array, size: int, scale: float, rng: np.random.Generator
 ) -> dict[str, Array]:
     """New support around the present solution: resampled, jittered, partly drawn anew."""
-    kept = systematic(weights, size - size // FRESH, rng)
-    near = jitter({column: values[kept] for column, values in rows.items()}, rng)
-    fresh = broad(size // FRESH, rng)
+    new = round(FRESH * scale * size)
+    kept = systematic(weights, size - new, rng)
+    near = jitter({column: values[kept] for column, values in rows.items()}, scale, rng)
+    fresh = broad(new, rng)
     return {column: np.r_[near[column], fresh[column]] for column in COLUMNS}
 
 
 def solve(
-    rows: dict[str, Array], truth: Truth, constraints: list[Constraint], ceiling: float
+    rows: dict[str, Array],
+    truth: Truth,
+    constraints: list[Constraint],
+    ceiling: float,
+    steering: float = 0.0,
+    tolerance: float = LOOSE,
 ) -> Tilt:
-    """Tilt uniform weights on the rows, no priority above `ceiling`."""
+    """Tilt uniform weights on the rows, no priority above `ceiling`.
+
+    With a positive `steering` the emergent numbers, linearised at the first solution, join in at
+    that priority.
+    """
     system = evaluate(constraints, with_model(rows, truth))
-    return tilt(
-        system.F,
-        np.ones(system.F.shape[1]),
-        system.target,
-        system.half_width,
-        np.minimum(system.priority, ceiling),
-        tolerance=1e-7,
-    )
+    system = system._replace(priority=np.minimum(system.priority, ceiling))
+    base = np.ones(system.F.shape[1])
+    tilted = tilt(system.F, base, *system[1:4], tolerance=tolerance)
+    if not steering:
+        return tilted
+    joined = system.joined(emergent.steer(rows, tilted.weights, truth, steering))
+    tilted = tilt(joined.F, base, *joined[1:4], tolerance=tolerance)
+    k = len(system.ids)
+    return replace(tilted, achieved=tilted.achieved[:k], slack=tilted.slack[:k])
 
 
 def build(size: int = 24_000, seed: int = SEED, quick: bool = False) -> Population:
@@ -149,7 +201,7 @@ def build(size: int = 24_000, seed: int = SEED, quick: bool = False) -> Populati
     Parameters
     ----------
     size : int
-        Support points of the last round.
+        Support points of the last two rounds; the others take half.
     seed : int
         Of the support points; the published numbers do the rest.
     quick : bool
@@ -162,20 +214,20 @@ def build(size: int = 24_000, seed: int = SEED, quick: bool = False) -> Populati
     rng = np.random.default_rng(seed)
     truth = guess()
     constraints = [*model.constraints(), *model.looks(truth)]
-    rows = broad(size // 3, rng)
-    steps = STEPS[:3] if quick else STEPS
-    for step, ceiling in enumerate(steps):
-        last = step == len(steps) - 1
-        tilted = solve(rows, truth, constraints, ceiling)
+    rounds = ROUNDS[:QUICK_ROUNDS] if quick else ROUNDS
+    rows = broad(size // 2, rng)
+    for step, (ceiling, steering, scale) in enumerate(rounds):
+        last = step == len(rounds) - 1
+        tilted = solve(rows, truth, constraints, ceiling, steering, TIGHT if last else LOOSE)
         logger.info(
-            "population round %d: divergence %.2f nats, effective size %.0f, largest slack %.2f",
-            step + 1,
-            tilted.divergence,
-            tilted.effective_size,
-            tilted.slack.max(),
-        )
+            "population round %d of %d: divergence %.2f nats, effective size %.0f of %d, "
+            "largest slack %.2f half-widths",
+            step + 1, len(rounds), tilted.divergence, tilted.effective_size,
+            len(tilted.weights), tilted.slack.max(),
+        )  # fmt: skip
         if not last:
-            rows = renew(rows, tilted.weights, size if step == len(steps) - 2 else size // 3, rng)
+            support = size if step > len(ROUNDS) - 4 else size // 2
+            rows = renew(rows, tilted.weights, support, scale, rng)
     return Population(
         rows, tilted.weights, truth, table(constraints, tilted.achieved, tilted.slack)
     )
@@ -194,15 +246,15 @@ def guess() -> Truth:
 
 RHO = 0.985
 SELECTION = (
-    -0.0451037,
-    0.0006593361,
-    -0.007221033,
-    0.02355927,
-    0.3220773,
-    0.1793954,
-    -0.7812767,
-    -0.007674519,
-    0.2127359,
-    0.003680869,
-    -0.01042634,
+    -0.002642,
+    0.000672,
+    -0.0068,
+    0.02744,
+    0.31488,
+    0.194458,
+    -0.959028,
+    -0.00753,
+    0.268422,
+    0.002454,
+    -0.009062,
 )

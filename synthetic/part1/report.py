@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pandas as pd
 from scipy import stats
+from scipy.special import ndtr
 
 from crosssell import predictions
 from crosssell.design import regressors
@@ -92,7 +93,7 @@ def _segments(table: pd.DataFrame, fit: HeckmanResults, means: pd.Series) -> dic
     found = {}
     for key, levels in predictions.SEGMENTS.items():
         index = predictions.linear_predictor(fit.params["selection"], {**at, **levels})
-        found[f"t4.{key}.acceptance"] = 100 * float(predictions.acceptance(index))
+        found[f"t4.{key}.acceptance"] = 100 * float(ndtr(index))
         found[f"t4.{key}.revenue"] = revenues[key]
         found[f"t4.{key}.share"] = 100 * shares[key]
     dollars = predictions.dollar_differences(revenues, shares, len(table))
