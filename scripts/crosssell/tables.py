@@ -247,6 +247,7 @@ def _cell(
     if all(np.isnan(value(part)) for part, _ in parts):
         return ""
     text = re.sub(r"\{(\w+):([^}]+)\}", lambda m: format_number(value(m[1]), m[2]), rule["show"])
+    text = text.replace(" ()", "")  # of a number without its standard error
     return text.replace("{stars}", stars(value("p_value"), legend) if "{stars}" in text else "")
 
 

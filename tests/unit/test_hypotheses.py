@@ -65,3 +65,16 @@ def test_a_table_shows_the_word_for_a_coded_number():
     numbers = tables.Numbers({"s.m.full": rows.reindex(columns=["equation", "term", *FIELDS])})
     table = tables.build("t", layout, spec, numbers)
     assert [row.cells for row in table.rows] == [["mostly"], [""]]
+
+
+def test_a_missing_standard_error_leaves_no_empty_parentheses():
+    layout = {
+        "title": "T",
+        "stub": "S",
+        "columns": [{"key": "one", "label": "1"}],
+        "rows": [{"key": "sd", "label": "SD"}],
+    }
+    rule = {"at": "*/*", "fit": "f", "equation": "e", "show": "{estimate:2} ({std_error:2})"}
+    rows = values("e", {"sd": 0.25}).reindex(columns=["equation", "term", *FIELDS])
+    table = tables.build("t", layout, {"cells": [rule]}, tables.Numbers({"f": rows}))
+    assert [row.cells for row in table.rows] == [[".25"]]

@@ -221,18 +221,17 @@ def _purchase_fits(
                 yield name, NestedLogitModel(y, design, data[levels]).fit().to_frame()
             except ConvergenceError as error:
                 yield name, error
-    model = sm.GLM(y, design, family=sm.families.Binomial())
-    fit = model.fit()
+    model = sm.Logit(y, design)
+    fit = model.fit(disp=False)
     yield "logit", coefficients("outcome", fit.params, fit.bse, design.columns)
-    fit = model.fit(start_params=fit.params, cov_type="cluster", cov_kwds={"groups": inner})
+    options = {"cov_type": "cluster", "cov_kwds": {"groups": inner}}
+    fit = model.fit(start_params=fit.params, disp=False, **options)
     yield "logit_clustered", coefficients("outcome", fit.params, fit.bse, design.columns)
     # Absorbing a dyad is taking its means off; within dyads distance varies with language regions
     # only, so that its main effect is not identified and only the interactions are shown.
     within = design.drop(columns="intercept")
     within = within - within.groupby(outer).transform("mean")
     within = within.drop(columns=DISTANCE)
-    fit = sm.OLS(y - y.groupby(outer).transform("mean"), within).fit(
-        cov_type="cluster", cov_kwds={"groups": inner}
-    )
+    fit = sm.OLS(y - y.groupby(outer).transform("mean"), within).fit(**options)
     slope = y.mean() * (1 - y.mean())
     yield "linear", coefficients("outcome", fit.params / slope, fit.bse / slope, within.columns)

@@ -101,7 +101,8 @@ def rates(data: pd.DataFrame, outcome: str, by: Sequence[str]) -> Result:
         test = stats.chi2_contingency(table, correction=False)
         rows.append(_rates(column, data.groupby(column)[outcome]))
         rows.append(results.test("chi_square", column, test.statistic, test.dof, test.pvalue))
-    pair = data[list(by)].astype(str).agg("~".join, axis=1)
+    first, *others = (data[column].astype(str) for column in by)
+    pair = first.str.cat(others, sep="~")
     rows.append(_rates("~".join(by), data[outcome].groupby(pair)))
     return Result(pd.concat(rows), {"n": len(data)})
 

@@ -11,6 +11,7 @@ from crosssell import measures
 from crosssell.analyses.interactions import interaction_rows
 from crosssell.analyses.registry import analysis
 from crosssell.design import regressors
+from crosssell.errors import ConvergenceError
 from crosssell.nested_logit import NestedLogitModel
 from crosssell.results import Result, coefficients, values
 
@@ -26,12 +27,23 @@ def nested_logit(
     centre: bool | Sequence[str] = True,
     method: str = "quadrature",
 ) -> Result:
-    """Random-intercept logit; see `crosssell.nested_logit.NestedLogitModel`."""
-    fit = _fit(data, outcome, terms, groups, centre, method)
-    numbers = {"n": float(len(data))}
-    if fit.llf is not None:  # penalised quasi-likelihood has none
+    """Random-intercept logit; see `crosssell.nested_logit.NestedLogitModel`.
+
+    The approximations that show what software of the essays' time would have said (Laplace,
+    penalised quasi-likelihood) may fail to converge: the result then says so and has no estimates.
+    """
+    info: dict[str, Any] = {"n": len(data), "method": method}
+    try:
+        fit = _fit(data, outcome, terms, groups, centre, method)
+    except ConvergenceError as error:
+        if method == "quadrature":
+            raise
+        info["not_converged"] = str(error)
+        return Result(values("fit", {"n": float(len(data)), "converged": 0.0}), info)
+    numbers = {"n": float(len(data)), "converged": 1.0}
+    if hasattr(fit, "llf"):  # penalised quasi-likelihood has none
         numbers |= {"llf": fit.llf, "aic": fit.aic, "bic": fit.bic}
-    info = {**numbers, "n": len(data), "method": method, "boundary": list(fit.boundary)}
+    info |= {**numbers, "n": len(data), "boundary": list(fit.boundary)}
     return Result(pd.concat([fit.to_frame(), values("fit", numbers)]), info)
 
 

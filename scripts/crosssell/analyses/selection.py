@@ -12,7 +12,7 @@ from crosssell import predictions, resampling, results
 from crosssell.analyses.interactions import interaction_rows
 from crosssell.analyses.registry import analysis
 from crosssell.design import regressors
-from crosssell.errors import ConvergenceError
+from crosssell.errors import ConvergenceError, SpecificationError
 from crosssell.heckman import LAMBDA, HeckmanModel, HeckmanResults, MaximumLikelihoodResults
 from crosssell.results import Result, values
 
@@ -88,8 +88,10 @@ def heckman_comparisons(
     """Test smaller models against the full one: likelihood ratio (full ML) and Wald (two-step).
 
     A two-step fit has no likelihood, so the likelihood ratio that the essay reports needs full
-    maximum likelihood; the Wald test of the terms left out is its two-step counterpart. Where the
-    likelihood has no interior maximum, the ratio is missing and the reason is kept.
+    maximum likelihood; the Wald test of the terms left out is its two-step counterpart. The
+    likelihood may have several maxima: the full model is also climbed from each smaller model's
+    correlation, and its highest maximum counts. Where there is no interior maximum, or the smaller
+    model's lies higher, the ratio is missing and the reason is kept.
     """
     two_step = _model_of(data, full).fit()
     info: dict[str, Any] = {"n": len(data)}
@@ -99,6 +101,12 @@ def heckman_comparisons(
             fits[name] = _model_of(data, spec).fit(method="ml")
         except ConvergenceError as error:
             info[f"no_likelihood.{name}"] = str(error)
+    if "full" in fits:
+        model = _model_of(data, full)
+        climbed = [
+            model.fit(method="ml", start_rho=fits[name].rho) for name in restricted if name in fits
+        ]
+        fits["full"] = max([fits["full"], *climbed], key=lambda fit: fit.llf)
     rows = []
     for name, spec in restricted.items():
         left_out = [
@@ -110,7 +118,11 @@ def heckman_comparisons(
         wald = two_step.wald_test(terms=left_out)
         rows.append(results.test("wald", name, wald.statistic, wald.df, wald.pvalue))
         if {"full", name} <= set(fits):
-            ratio = fits["full"].lr_test(fits[name])
+            try:
+                ratio = fits["full"].lr_test(fits[name])
+            except SpecificationError as error:
+                info[f"no_ratio.{name}"] = str(error)
+                continue
             rows.append(results.test("lr", name, ratio.statistic, ratio.df, ratio.pvalue))
     for criterion in ("llf", "aic", "bic"):
         rows.append(
