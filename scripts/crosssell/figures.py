@@ -26,6 +26,7 @@ from crosssell.errors import SpecificationError
 INK, MUTED, ACCENT, SHADE = "#1a1a1a", "#7d7d7d", "#b5452c", "#e4e4e4"
 MARKERS = "osD^vP"
 PLAIN = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8}
+FEWEST = 30  # encounters that make a rate worth a symbol
 WIDTH = 6.6  # inches: the paper's line
 STYLE = {
     "font.size": 8,
@@ -316,6 +317,8 @@ def purchase_rates(
 ) -> Figure:
     """Purchase rate of each pair of countries, with 95% intervals, sizes as areas.
 
+    Pairs with fewer than `FEWEST` encounters are left out.
+
     Parameters
     ----------
     rates : DataFrame
@@ -334,7 +337,8 @@ def purchase_rates(
     order = _equation(rates, f"n.{columns}")["estimate"].sort_values(ascending=False).index
     made = Figure(figsize=(WIDTH, 0.9 + 0.52 * len(by_row)))
     axis = made.add_subplot()
-    limit = 100 * min(1.0, 1.35 * max(by_row.max(), cells["estimate"][sizes > 100].max()))
+    shown = cells[sizes[cells.index] >= FEWEST]
+    limit = 115 * max(by_row.max(), shown["estimate"].max())
     offsets = np.linspace(-0.3, 0.3, len(order))
     for y, (row, rate) in enumerate(by_row.items()):
         if y % 2:
@@ -342,9 +346,9 @@ def purchase_rates(
         axis.plot([100 * rate] * 2, [y - 0.42, y + 0.42], color=INK, linewidth=2.2, zorder=2)
         for offset, column, marker in zip(offsets, order, MARKERS, strict=False):
             key = f"{row}~{column}"
-            if key not in cells.index:
+            if key not in shown.index:
                 continue
-            cell = 100 * cells.loc[key, ["estimate", "conf_low", "conf_high"]].astype(float)
+            cell = 100 * shown.loc[key, ["estimate", "conf_low", "conf_high"]].astype(float)
             axis.plot(cell.iloc[1:], [y + offset] * 2, color=MUTED, linewidth=0.8, zorder=1)
             area = 14 + 120 * np.sqrt(sizes[key] / sizes.max())
             few = sizes[key] < 100
@@ -372,7 +376,7 @@ def purchase_rates(
     axis.set_yticks(range(len(by_row)), [labels.get(row, row) for row in by_row.index], fontsize=8)
     axis.tick_params(axis="y", length=0)
     axis.set_ylim(len(by_row) - 0.5, -0.5)
-    axis.set_xlim(0, limit)
+    axis.set_xlim(-0.02 * limit, limit)
     axis.set_xlabel("Purchase rate (%)")
     axis.set_ylabel(row_title)
     handles = [
@@ -489,9 +493,9 @@ def _draw_curve(axis: Axes, rows: pd.DataFrame) -> None:
         axis.plot(x[kind], rows["estimate"][kind], "o", color=color, markersize=size, label=label)
     axis.axhline(0, color=ACCENT, linewidth=0.8)
     # Few specifications with enormous intervals would hide all others.
-    spread = np.nanquantile(np.abs(rows[["conf_low", "conf_high"]]), 0.9)
-    spread = max(spread, rows["estimate"].abs().max())
-    axis.set_ylim(-1.15 * spread, 1.15 * spread)
+    low = min(rows["conf_low"].quantile(0.1), rows["estimate"].min(), 0)
+    high = max(rows["conf_high"].quantile(0.9), rows["estimate"].max(), 0)
+    axis.set_ylim(low - 0.15 * (high - low), high + 0.15 * (high - low))
 
 
 @figure
