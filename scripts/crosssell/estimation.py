@@ -337,8 +337,9 @@ class Estimates:
 
     @cached_property
     def bse(self) -> pd.Series:
-        """Standard errors (k,)."""
-        return self._series(np.sqrt(np.diagonal(self._covariance)))
+        """Standard errors (k,); nan where an estimated covariance has a negative variance."""
+        variance = np.diagonal(self._covariance)
+        return self._series(np.sqrt(np.where(variance >= 0, variance, np.nan)))
 
     @cached_property
     def tvalues(self) -> pd.Series:

@@ -226,6 +226,16 @@ class HeckmanModel:
                 IdentificationWarning,
                 stacklevel=3,
             )
+        negative = np.diagonal(covariance) < 0
+        if negative.any():
+            # Heckman's formula subtracts rho^2 D, which outweighs the rest where |rho| > 1.
+            warnings.warn(
+                f"Heckman's covariance is not positive definite (rho is {fit.rho:.3f}): "
+                f"{negative.sum()} coefficients have no standard error. Use cov_type='robust', "
+                "the bootstrap or method='ml'.",
+                IdentificationWarning,
+                stacklevel=3,
+            )
         return TwoStepResults(self, fit, covariance, cov_type, codes, ancillary)
 
     def _maximum_likelihood(
@@ -912,7 +922,7 @@ class TwoStepResults(HeckmanResults):
         self.ancillary = pd.DataFrame(
             {
                 "estimate": [fit.rho, fit.sigma, fit.beta[-1]],
-                "std_error": [ancillary_se[1], ancillary_se[0], math.sqrt(covariance[-1, -1])],
+                "std_error": [ancillary_se[1], ancillary_se[0], self.bse["outcome", LAMBDA]],
             },
             index=["rho", "sigma", LAMBDA],
         )
