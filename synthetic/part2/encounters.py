@@ -11,6 +11,8 @@ from synthetic.sample import systematic
 
 Table = dict[str, NDArray]
 ENCOUNTERS_PER_CUSTOMER = "p2.agents_per_failure"
+# The rest of the customers' spread comes from what kinds of customers differ in.
+PLACING_SD = 0.6
 JITTER = 0.25  # of ability and duration around the support point they were drawn from, in logs
 
 
@@ -29,7 +31,7 @@ def draw(population: Population, purchases: NDArray[np.int64], rng: np.random.Ge
     dict of str to ndarray, shape (n,)
         cell, dyad, customer, purchase, the five variables, cultural_distance.
     """
-    plan, rows, weight = population.plan, population.rows, population.tilt.weights
+    plan, rows, weight = population.plan, population.rows, population.weights
     encounters = plan.cells["encounters"].to_numpy()
     picked = []
     order = np.lexsort([rows[name] for name in (pop.ABILITY, pop.SEVERITY, pop.VALUE, pop.RISK)])
@@ -74,7 +76,7 @@ def _customers(table: Table, population: Population, rng: np.random.Generator) -
     free = np.flatnonzero(~start)
     start[rng.choice(free, max(0, wanted - start.sum()), replace=False)] = True
     customer = np.cumsum(start) - 1
-    effect = rng.normal(0, pop.CUSTOMER_SD, customer[-1] + 1)
+    effect = rng.normal(0, PLACING_SD, customer[-1] + 1)
     likely = effect[customer] + rng.gumbel(size=n)
     place = np.lexsort([-likely, kind])
     buyers_first = np.lexsort([-table[PURCHASE], kind])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from scipy import sparse
 from scipy.optimize import linprog
 from scipy.special import expit, logit
 
-from crosssell.nested_logit import NestedLogitModel, NestedLogitResults
+from crosssell.nested_logit import NestedLogitModel
 from synthetic.part2 import population as pop
 from synthetic.part2.population import COLUMNS, DISTANCE, PURCHASE, TERMS, Design
 from synthetic.sample import SampleError
@@ -37,41 +37,43 @@ AIM = 0.6  # of a half-width is what the programme aims at; the rest is for roun
 
 @dataclass(frozen=True)
 class Column:
-    """One column of Table 8 on one sample: target, fit and what moves do to its scores.
+    """One column of Table 8 on one sample, looked at from its printed coefficients.
 
     Attributes
     ----------
     rows : ndarray of bool, shape (n,)
         Encounters the column is estimated on.
-    target : ndarray, shape (10,)
-    fit : NestedLogitResults
-    offset : ndarray, shape (n,)
-        What the random intercepts add to each encounter's index, posterior mean, on the logit
-        scale and at the printed coefficients; zero outside the sample.
     centre : dict of str to float
+        Their means, which centre the regressors.
+    target : ndarray, shape (10,)
+        Printed coefficients.
+    spreads : ndarray, shape (2,)
+        Standard deviations of the dyads' and customers' intercepts.
+    estimate : ndarray, shape (10,)
+        Coefficients: a Newton step from the target while far from it, else the fit's.
+    covariance : ndarray, shape (10, 10)
+        Of the estimates, at the target.
+    offset : ndarray, shape (n,)
+        What the random intercepts add to each encounter's index at the target, posterior mean on
+        the logit scale; zero outside the sample.
     """
 
     rows: NDArray[np.bool_]
-    target: Array
-    fit: NestedLogitResults
-    offset: Array
     centre: Mapping[str, float]
-
-    @property
-    def estimate(self) -> Array:
-        """Estimated coefficients, in the order of `TERMS`."""
-        return self.fit.params.loc["outcome"].to_numpy()
-
-    @property
-    def covariance(self) -> Array:
-        """Their covariance."""
-        return self.fit.cov_params().loc["outcome", "outcome"].to_numpy()
+    target: Array
+    spreads: Array
+    estimate: Array
+    covariance: Array
+    offset: Array
 
 
-def estimate(
-    table: Table, plan: Design, column: str, start: NestedLogitResults | None = None
-) -> Column:
-    """Fit a column of Table 8 by quadrature."""
+# While coefficients are far from their targets, the spreads follow their own score between these.
+SPREADS_LOW, SPREADS_HIGH = np.array([0.06, 0.4]), np.array([0.2, 1.6])
+CLOSE = 20.0  # half-widths from the target within which it pays to fit the model
+
+
+def column_model(table: Table, plan: Design, column: str) -> tuple[NestedLogitModel, Column]:
+    """Model of a column of Table 8, and the column's rows, centring and target (nothing else)."""
     rows = np.ones(len(table["dyad"]), dtype=bool)
     if column == "excluded_country":
         rows = plan.remaining[table["cell"]]
@@ -84,20 +86,50 @@ def estimate(
         pd.DataFrame({"dyad": table["dyad"][rows], "customer": table["customer"][rows]}),
     )
     target = pop.coefficients(plan.published, column)
-    near = np.r_[target, pop.DYAD_SD, pop.CUSTOMER_SD]
-    fit = model.fit(start_params=near if start is None else start.params)
-    params = fit.params.copy()
-    params.loc["outcome"] = target
-    residual = model.score_obs(params)[("outcome", "intercept")].to_numpy()
-    offset = np.zeros(len(rows))
-    expected = np.clip(table[PURCHASE][rows] - residual, 1e-9, 1 - 1e-9)
-    offset[rows] = logit(expected) - target @ X
-    return Column(rows, target, fit, offset, centre)
+    none = np.empty(0)
+    return model, Column(rows, centre, target, none, none, none, none)
+
+
+def look(table: Table, plan: Design, column: str, spreads: Array) -> Column:
+    """Look at a column from its printed coefficients and the given spreads.
+
+    Far from the target the estimate is one Newton step; the spreads make a step of their own.
+    Within `CLOSE` half-widths the model is fitted.
+    """
+    model, base = column_model(table, plan, column)
+    params = np.r_[base.target, spreads]
+    parts = model.score_obs(params)
+    score = parts.sum().to_numpy()
+    information = model.information(params).to_numpy()
+    covariance = np.linalg.inv(information[:10, :10])
+    estimate = base.target + covariance @ score[:10]
+    curvature = np.maximum(np.diag(information)[10:], 1.0)
+    step = np.clip(score[10:] / curvature, -0.3 * spreads, 0.3 * spreads)
+    spreads_next = np.clip(spreads + step, SPREADS_LOW, SPREADS_HIGH)
+    if np.abs(estimate - base.target).max() < CLOSE * HALF_COEFFICIENT:
+        fit = model.fit(start_params=params)
+        estimate = fit.params.loc["outcome"].to_numpy()
+        spreads_next = fit.params.loc["sd"].to_numpy()
+    offset = np.zeros(len(base.rows))
+    residual = parts[("outcome", "intercept")].to_numpy()
+    expected = np.clip(table[PURCHASE][base.rows] - residual, 1e-9, 1 - 1e-9)
+    chosen = {name: table[name][base.rows].astype(float) for name in (*COLUMNS, DISTANCE)}
+    offset[base.rows] = logit(expected) - base.target @ pop.regressors(chosen, base.centre)
+    return replace(
+        base,
+        spreads=spreads_next,
+        estimate=estimate,
+        covariance=covariance,
+        offset=offset,
+    )
 
 
 @dataclass(frozen=True)
 class Moves:
-    """A pool of moves, no two of which touch the same customer.
+    """A pool of moves: single ones, no two of which touch the same customer, and divisible ones.
+
+    A divisible move changes many encounters of a dyad and can be made in part, by a random share
+    of them.
 
     Attributes
     ----------
@@ -109,17 +141,19 @@ class Moves:
         Index into `COLUMNS` of the variable that changes.
     value : ndarray, shape (a,)
         Its new value.
+    divisible : ndarray of bool, shape (m,)
     """
 
     row: NDArray[np.int64]
     move: NDArray[np.int64]
     column: NDArray[np.int64]
     value: Array
+    divisible: NDArray[np.bool_]
 
     @property
     def number(self) -> int:
         """Number of moves."""
-        return int(self.move.max(initial=-1)) + 1
+        return len(self.divisible)
 
 
 FINE_STEP = {pop.ABILITY: 1.0, pop.DURATION: 1.0, pop.SEVERITY: 0.25}
@@ -167,7 +201,42 @@ def pool(table: Table, plan: Design, size: int, fine: float, rng: np.random.Gene
     length = end - begin
     move = np.repeat(np.arange(len(drawn)), length)
     row = np.repeat(begin - np.cumsum(length) + length, length) + np.arange(length.sum())
-    return Moves(row, move, column[move], value[move])
+    single = Moves(row, move, column[move], value[move], np.zeros(len(drawn), dtype=bool))
+    return single if fine > 0.6 else _joined(single, stretches(table, plan, rng))
+
+
+STRETCH = 1.2  # factor of a divisible move on ability above its minimum
+
+
+def stretches(table: Table, plan: Design, rng: np.random.Generator) -> Moves:
+    """Divisible moves: longer or shorter queues for a dyad's buyers, or for its non-buyers."""
+    low, high = pop.RANGES[pop.ABILITY]
+    large = plan.dyad_share * plan.size >= pop.SMALL_DYAD
+    rows, moves, values = [], [], []
+    for k in np.flatnonzero(large):
+        for y in (0, 1):
+            row = np.flatnonzero((table["dyad"] == k) & (table[PURCHASE] == y))
+            above = table[pop.ABILITY][row] - low
+            for factor in (STRETCH, 1 / STRETCH):
+                rows.append(row)
+                moves.append(np.full(len(row), len(moves)))
+                values.append(
+                    np.minimum(high, low + np.floor(above * factor + rng.random(len(row))))
+                )
+    row = np.concatenate(rows)
+    column = np.full(len(row), COLUMNS.index(pop.ABILITY))
+    divisible = np.ones(len(moves), dtype=bool)
+    return Moves(row, np.concatenate(moves), column, np.concatenate(values), divisible)
+
+
+def _joined(first: Moves, second: Moves) -> Moves:
+    return Moves(
+        np.r_[first.row, second.row],
+        np.r_[first.move, second.move + first.number],
+        np.r_[first.column, second.column],
+        np.r_[first.value, second.value],
+        np.r_[first.divisible, second.divisible],
+    )
 
 
 def moment_gaps(plan: Design) -> list[tuple[str, str | None, float, float]]:
@@ -181,7 +250,7 @@ def moment_gaps(plan: Design) -> list[tuple[str, str | None, float, float]]:
         half = plan.published[f"t7.mean.{name}"].half_width / sd
         result.append((name, None, 0.0, half))
         result.append((name, name, 1.0, 2 * half))
-    order = [name for name in pop.TABLE_ORDER]
+    order = list(pop.TABLE_ORDER)
     for i, first in enumerate(order):
         for second in order[:i]:
             number = plan.published[f"t7.corr.{first}.{second}"]
@@ -205,6 +274,21 @@ def gaps(table: Table, plan: Design, columns: list[Column]) -> Array:
     return np.concatenate([moments, *scores])
 
 
+def dyad_gaps(table: Table, plan: Design, columns: list[Column]) -> Array:
+    """Purchases less their expectation by dyad and column, in units of `population.dyad_room`."""
+    result = []
+    for column in columns:
+        p = _expected(table, column)
+        rest = np.where(column.rows, table[PURCHASE] - p, 0.0)
+        result.append(np.bincount(table["dyad"], rest, len(plan.dyad_share)))
+    return (np.stack(result) / pop.dyad_room(plan)).ravel()
+
+
+def _expected(table: Table, column: Column) -> Array:
+    values = {name: table[name].astype(float) for name in (*COLUMNS, DISTANCE)}
+    return pop.marginal_probability(column.target @ pop.regressors(values, column.centre))
+
+
 def _standardised(table: Table, plan: Design) -> dict[str, Array]:
     return {name: (table[name] - mean) / sd for name, (mean, sd) in plan.moments.items()}
 
@@ -220,11 +304,11 @@ CENTRE_ROOM = {
 
 
 def effects(table: Table, plan: Design, columns: list[Column], moves: Moves) -> Array:
-    """Effect of each move on every condition, in half-widths, then on the centring means.
+    """Effect of each move on every condition, in half-widths, on the centring means and dyads.
 
     Returns
     -------
-    ndarray, shape (conditions + 5, moves)
+    ndarray, shape (conditions + 5 + dyads x columns, moves)
     """
     n = len(table["cell"])
     old = {name: table[name][moves.row].astype(float) for name in (*COLUMNS, DISTANCE, PURCHASE)}
@@ -238,13 +322,14 @@ def effects(table: Table, plan: Design, columns: list[Column], moves: Moves) -> 
         for a, b, _, half in moment_gaps(plan)
     ]
     dyad, n_dyads = table["dyad"], len(plan.dyad_share)
+    residuals = []
     for column in columns:
         everyone = {name: table[name].astype(float) for name in (*COLUMNS, DISTANCE)}
         x = pop.regressors(everyone, column.centre)
         p = expit(column.target @ x + column.offset)
         w = np.where(column.rows, p * (1 - p), 0.0)
         information = np.bincount(dyad, w, n_dyads)
-        variance = column.fit.params[("sd", "dyad")] ** 2
+        variance = column.spreads[0] ** 2
         pull = variance / (1 + variance * information)
         mean = np.stack([np.bincount(dyad, w * row, n_dyads) for row in x]) * pull
         inside = column.rows[moves.row]
@@ -255,22 +340,32 @@ def effects(table: Table, plan: Design, columns: list[Column], moves: Moves) -> 
         direct = x_new * r_new - x_old * r_old - mean[:, dyad[moves.row]] * (r_new - r_old)
         score = np.stack([total(inside * row) for row in direct])
         result.extend(column.covariance @ score / HALF_COEFFICIENT)
+        less = pop.marginal_probability(column.target @ x_old)
+        less -= pop.marginal_probability(column.target @ x_new)
+        at = dyad[moves.row] * moves.number + moves.move
+        by_dyad = np.bincount(at, inside * less, n_dyads * moves.number).reshape(n_dyads, -1)
+        residuals.extend(by_dyad / pop.dyad_room(plan)[:, None])
     remaining = plan.remaining[table["cell"]]
     inside = remaining[moves.row]
     for name in COLUMNS:
         shift = total(inside * (new[name] - old[name])) / remaining.sum()
         result.append(shift / CENTRE_ROOM[name])
-    return np.stack(result)
+    return np.stack([*result, *residuals])
 
 
 PRICE = 50.0  # moves that a programme spends on one half-width
 
 
-def choose(effect: Array, gap: Array) -> NDArray[np.bool_]:
+def choose(effect: Array, gap: Array, divisible: NDArray[np.bool_]) -> Array:
     """Fewest moves that bring every gap within `AIM` half-widths, by a linear programme.
 
-    What the pool cannot bring inside costs `PRICE` moves per half-width. The vertex's few
-    fractional moves are rounded.
+    What the pool cannot bring inside costs `PRICE` moves per half-width. The few single moves that
+    are fractional at the vertex are rounded; divisible ones stay fractional.
+
+    Returns
+    -------
+    ndarray, shape (moves,)
+        Share of each move to make: 0 or 1 for single moves.
     """
     k, m = effect.shape
     slack = sparse.identity(k)
@@ -289,7 +384,8 @@ def choose(effect: Array, gap: Array) -> NDArray[np.bool_]:
     )
     if solution.status != 0:
         raise SampleError(f"the programme over moves failed: {solution.message}")
-    return solution.x[:m] > 0.5
+    share = solution.x[:m]
+    return np.where(divisible, share, share > 0.5)
 
 
 def polish(
@@ -324,32 +420,38 @@ def polish(
         Estimates on the returned table.
     """
     table = {name: values.copy() for name, values in table.items()}
-    fits = [estimate(table, plan, column) for column in columns]
+    start = np.array([pop.DYAD_SD, pop.CUSTOMER_SD])
+    fits = [look(table, plan, column, start) for column in columns]
     best = None
     for k in range(rounds):
         gap = gaps(table, plan, fits)
         worst = np.abs(gap).max()
         logger.info(
-            "polish round %d: %d of %d conditions open, worst %.1f half-widths",
+            "polish round %d: %d of %d conditions open, worst %.1f half-widths, spreads %s",
             k,
             (np.abs(gap) > 1).sum(),
             len(gap),
             worst,
+            [f.spreads.round(3).tolist() for f in fits],
         )
         if best is None or worst < best[0]:
             best = worst, {name: values.copy() for name, values in table.items()}, fits
         if worst < 0.95:
             break
-        moves = pool(table, plan, size, min(0.9, 0.15 * k), rng)
+        fine = np.interp(np.log10(worst), [0.0, 1.5, 2.5], [0.95, 0.5, 0.0])
+        moves = pool(table, plan, size, fine, rng)
         effect = effects(table, plan, fits, moves)
-        chosen = choose(effect, np.r_[gap, np.zeros(len(COLUMNS))])
-        made = chosen[moves.move]
+        away = np.r_[gap, np.zeros(len(COLUMNS)), dyad_gaps(table, plan, fits)]
+        chosen = choose(effect, away, moves.divisible)
+        made = rng.random(len(moves.row)) < chosen[moves.move]
+        # single moves are made last: they are the exact ones
         for j, name in enumerate(COLUMNS):
-            mine = made & (moves.column == j)
-            table[name][moves.row[mine]] = moves.value[mine]
+            for kind in (True, False):
+                mine = made & (moves.column == j) & (moves.divisible[moves.move] == kind)
+                table[name][moves.row[mine]] = moves.value[mine]
         logger.info("  %d moves", chosen.sum())
         fits = [
-            estimate(table, plan, column, start=fit.fit)
+            look(table, plan, column, fit.spreads)
             for column, fit in zip(columns, fits, strict=True)
         ]
     return best[1], best[2]

@@ -281,7 +281,7 @@ def plain_encounters(
 
 # Priorities, nats per squared half-width. The sample's moves do the rest exactly, so that the
 # population need not strain for the last digit.
-PRINTED, SHARE, DYAD, HINT = 1e-2, 1e2, 1.0, 1e-4
+PRINTED, SHAPE, HINT = 1e-3, 0.3, 1e-5
 # Between records so different in kind that the printed correlation of the purchase with ability,
 # -.133, is beyond what the margins allow; the scores decide it.
 UNATTAINABLE = (f"t7.corr.{ABILITY}.{PURCHASE}",)
@@ -369,50 +369,43 @@ def score_constraints(plan: Design, rows: Rows, base: Array) -> list[Constraint]
 def shape_constraints(plan: Design, rows: Rows) -> list[Constraint]:
     """What is not printed but keeps the population presentable.
 
-    Cell shares; the centring without France; purchase rates by dyad, or overall until they are
-    chosen; and residuals by dyad no larger than a dyad's intercept would make them.
+    Cell shares and purchase rates by dyad (roughly: draws are stratified by both); the centring
+    without France; and residuals by dyad no larger than a dyad's intercept would make them.
     """
-    result = [
-        form.wish(
-            f"cell {k}", lambda r, k=k: (r["cell"] == k).astype(float), share, 1e-4 * share, SHARE
-        )
-        for k, share in enumerate(plan.share)
-    ]
-    for name in COLUMNS:
-        centre, sd = plan.centre_remaining[name], plan.moments[name].sd
+    result = []
+    for k in np.flatnonzero(plan.share * plan.size >= SMALL_DYAD):
+        share = plan.share[k]
+        member = rows["cell"] == k
         result.append(
-            form.wish(
-                f"centre {name}",
-                lambda r, name=name, centre=centre, sd=sd: r["remaining"] * (r[name] - centre) / sd,
-                0.0,
-                2e-3,
-                PRINTED,
-            )
+            form.wish(f"cell {k}", lambda _, m=member: m.astype(float), share, 0.02 * share, SHAPE)
         )
-    if plan.purchases is None:
-        result.append(form.wish("rate", lambda r: r[PURCHASE], PURCHASE_RATE, 1e-5, PRINTED))
-    for k, label in enumerate(plan.dyad_of_cell[1]):
-        inside = rows["dyad"] == k
-        share = plan.dyad_share[k]
-        if plan.purchases is not None:
-            rate = plan.purchases[k]
-            result.append(
-                form.wish(
-                    f"rate {label}",
-                    lambda r, inside=inside: inside * r[PURCHASE],
-                    share * rate,
-                    0.02 * share * rate + 1e-7,
-                    DYAD,
-                )
-            )
-        expected = share * PURCHASE_RATE
-        room = DYAD_SD * expected + 0.7 * np.sqrt(expected / plan.size)
+    for name in COLUMNS:
+        distance = rows["remaining"] * (rows[name] - plan.centre_remaining[name])
+        values = distance / plan.moments[name].sd
+        result.append(form.wish(f"centre {name}", lambda _, v=values: v, 0.0, 2e-3, PRINTED))
+    for k in np.flatnonzero(plan.dyad_share * plan.size >= SMALL_DYAD):
+        label, inside, share = plan.dyad_of_cell[1][k], rows["dyad"] == k, plan.dyad_share[k]
+        expected = share * plan.purchases[k]
+        bought = inside * rows[PURCHASE]
+        result.append(
+            form.wish(f"rate {label}", lambda _, v=bought: v, expected, 0.05 * expected, SHAPE)
+        )
+        room = dyad_room(plan)[k] / plan.size
         for key in ("all", "part"):
             if key == "part" and label.startswith(LEFT_OUT):
                 continue
             values = inside * (rows[PURCHASE] - rows[f"p_{key}"])
-            result.append(form.wish(f"{key} {label}", lambda _, v=values: v, 0.0, room, DYAD))
+            result.append(form.wish(f"{key} {label}", lambda _, v=values: v, 0.0, room, SHAPE))
     return result
+
+
+def dyad_room(plan: Design) -> Array:
+    """Purchases by which a dyad may differ from expectation, shape (dyads,).
+
+    What an intercept of one standard deviation and the luck of a draw make.
+    """
+    expected = plan.size * plan.dyad_share * plan.purchases
+    return DYAD_SD * expected + 0.7 * np.sqrt(expected)
 
 
 # ------------------------------------------------------------------------------------- tilting
@@ -426,14 +419,17 @@ class Population:
     ----------
     plan : Design
     rows : dict of str to ndarray, shape (n,)
+    weights : ndarray, shape (n,)
+        Non-negative, summing to one.
     tilt : Tilt
-        Weights and what they achieve.
+        What the constraints achieve, and at what divergence.
     constraints : list of Constraint
         In the order of `tilt.achieved`.
     """
 
     plan: Design
     rows: Rows
+    weights: Array
     tilt: Tilt
     constraints: list[Constraint]
 
@@ -450,7 +446,7 @@ def tilted(
     scale: float,
     *,
     start: Array | None = None,
-    tolerance: float = 1e-4,
+    tolerance: float = 1e-3,
 ) -> Population:
     """Tilt the base weights to the plan's targets, with all priorities times `scale`."""
     rows = prepare(plan, rows)
@@ -476,7 +472,7 @@ def tilted(
         solution.divergence,
         {system.ids[k]: round(float(solution.slack[k]), 2) for k in worst},
     )
-    return Population(plan, rows, solution, wanted)
+    return Population(plan, rows, solution.weights, solution, wanted)
 
 
 def choose_rates(plan: Design, natural: Array) -> Array:
@@ -554,7 +550,7 @@ def choose_rates(plan: Design, natural: Array) -> Array:
     return PURCHASE_RATE * solution.x
 
 
-SUPPORT = 7_000  # support points of each outcome, before small and large cells are evened out
+SUPPORT = 5_000  # support points of each outcome, before small and large cells are evened out
 
 
 def populate(
@@ -578,7 +574,7 @@ def populate(
     Population
     """
     plan = design(published, cells, variant)
-    number = np.clip(SUPPORT * plan.share, SUPPORT / 60, SUPPORT / 3).astype(np.int64)
+    number = np.clip(SUPPORT * plan.share, 60, SUPPORT / 3).astype(np.int64)
     cell = np.repeat(np.arange(len(cells)), number)
     rows, weight = plain_encounters(plan, cell, rng)
     weight *= plan.share[cell] / np.bincount(cell, weight)[cell]
@@ -594,11 +590,16 @@ def populate(
     both = {name: np.concatenate([values, values]) for name, values in rows.items()}
     both[PURCHASE] = np.repeat([0.0, 1.0], len(cell))
     base = np.concatenate([weight * (1 - p), weight * p])
+    # A cell of a few encounters can carry no constraint: it stays plain.
+    small = (plan.share * plan.size < SMALL_DYAD)[both["cell"]]
+    chosen = {name: values[~small] for name, values in both.items()}
     start = None
-    for scale in (1e-2, 1.0):
-        result = tilted(plan, both, base, scale, start=start)
+    for scale in (0.03, 1.0):
+        result = tilted(plan, chosen, base[~small], scale, start=start)
         start = result.tilt.dual
-    return result
+    weights = base.copy()
+    weights[~small] = result.weights * base[~small].sum()
+    return replace(result, rows=both, weights=weights)
 
 
 def _plain_probability(rows: Rows) -> Array:
