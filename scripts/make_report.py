@@ -10,7 +10,7 @@ with job(snakemake) as log:
     made, config = snakemake.input, snakemake.params.config
     command = [sys.executable, "-m", "snakemake", "--nolock", "--cores", "1", "--configfile"]
     command += [*config, "--report", snakemake.output[0], "--"]
-    command += [*made.pages, *made.figures, made.scoreboard]
+    command += [path for path in made if path not in made.captions]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     log.info(done.stderr if done.returncode else "The report opens in any browser, offline.")
     sys.exit(done.returncode)

@@ -17,6 +17,7 @@ except CrossSellError as error:
 
 RESULTS = Path(config["results"])
 LOGS = Path("logs", RESULTS.name)
+COMPLETE = set(config["studies"]) == {"part1", "part2"}
 ESSAYS = {"part1": "Essay I", "part2": "Essay II"}
 RAW = {
     "part1": "customers models encounters failures agents sales survey".split(),

@@ -45,7 +45,7 @@ rule make_report:
     input:
         pages=rules.set_tables.output.html,
         figures=rules.draw_figures.output.svg,
-        scoreboard=rules.score_fidelity.output.page,
+        scoreboard=branch(COMPLETE, then=str(rules.score_fidelity.output.page)),
         captions=sorted(str(path) for path in Path("workflow/report").glob("*.rst")),
     output:
         RESULTS / "report.html",
