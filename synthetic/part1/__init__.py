@@ -72,12 +72,8 @@ def make(
         revenue = np.round(np.maximum(revenue, 0.01), 2)
     raw = sources.write(rows, bought, revenue, rng, exact=size == "full" and mode == "exact")
     table = measures.build(raw, "part1")
-    return Firm(
-        raw=raw,
-        calibration=report.compare(
-            population.report, report.achieved(table), certificates.collect()
-        ),
-    )
+    found = report.achieved(table)
+    return Firm(raw, report.compare(population.report, found, certificates.collect()))
 
 
 def _first_that_works(

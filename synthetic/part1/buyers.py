@@ -462,5 +462,6 @@ def separate(rows: dict[str, Array], rng: np.random.Generator) -> dict[str, Arra
         **rows,
         "agent_resolution_ability": np.clip(ability, 1, model.N_AGENTS),
         "product_age": np.maximum(rows["product_age"] * np.exp(rng.normal(0, 0.08, n)), 5),
-        "product_price": rows["product_price"] + rng.normal(0, 1.5, n),
+        "product_price": rows["product_price"] * (1 + rng.normal(0, 0.1, n))
+        + rng.normal(0, 1.5, n),
     }

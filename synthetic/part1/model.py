@@ -19,7 +19,7 @@ from scipy.special import erfcx, ndtr
 
 from crosssell import predictions
 from synthetic import constraints as c
-from synthetic.constraints import Block, Constraint, Moments, Rows
+from synthetic.constraints import Block, Constraint, Moments, Rows, Values
 from synthetic.published import by_id
 
 Array = NDArray[np.float64]
@@ -68,6 +68,7 @@ RISK_LEVELS = range(6)
 FUNCTIONALITY_LEVELS = range(1, 5)
 SEGMENTS = ((0, 1), (1, 1), (2, 2), (3, 3), (4, 4), (5, 4))
 N_AGENTS = 179
+AGES, PRICES = (3.0, 4000.0), (-30.0, 280.0)  # days and dollars that a record may show
 
 # Printed in the column of standard deviations, but standard errors of the mean: the two binary
 # columns' values are sqrt(p (1 - p) / 498), and an SD of 27 days or .4 ranks cannot hold together
@@ -228,17 +229,17 @@ def constraints() -> list[Constraint]:
 
 
 @cache
-def panel_a_mills() -> tuple[float, float]:
-    """Mean of the inverse Mills ratio among buyers at which panel A of Table 4 prints.
+def mills_needed() -> dict[str, tuple[float, float]]:
+    """Mean of the inverse Mills ratio among buyers that each printed level of revenue needs.
 
-    The six revenues are the outcome equation at buyers' means plus the selection correction of an
-    average customer (:func:`crosssell.predictions.printed_revenues`). With the printed slopes,
+    A revenue of Table 4 is the outcome equation at buyers' means plus the selection correction of
+    an average customer (:func:`crosssell.predictions.printed_revenues`). With the printed slopes,
     means and correlations only the intercept is free, and it moves with the mean of lambda.
 
     Returns
     -------
-    level, half_width : float
-        Every mean of lambda in level +- half_width prints all six revenues.
+    dict of str to (float, float)
+        Interval by id: Table 4's revenues and column 1's intercept.
     """
     known, number = moments(), by_id()
     means = {column: known[column].mean for column in COLUMNS}
@@ -251,18 +252,25 @@ def panel_a_mills() -> tuple[float, float]:
             r = number[correlation_id(first, second[0])].value
             product = product * means[second[0]] + r * known[first].sd * known[second[0]].sd
         average += slope * product
-    slopes = {
-        "intercept": known[REVENUE].mean - average,
-        **dict(zip(OUTCOME_TERMS, outcome_slopes(), strict=True)),
-    }
+    intercept = known[REVENUE].mean - average  # when the mean of lambda is zero
+    slopes = {"intercept": intercept, **dict(zip(OUTCOME_TERMS, outcome_slopes(), strict=True))}
     correction = predictions.average_correction(mills, buyers() / customers())
-    at_zero = predictions.printed_revenues(slopes, means, correction)
-    bounds = [
-        ((at_zero[f"a.{level}"] - side) / mills)
-        for level in RISK_LEVELS
-        for side in number[f"t4.a.{level}.revenue"].interval
-    ]
-    high, low = min(bounds[::2]), max(bounds[1::2])
+    levels = {
+        f"t4.{segment}.revenue": dollars
+        for segment, dollars in predictions.printed_revenues(slopes, means, correction).items()
+    }
+    levels["t3.hypothesized.intercept.estimate"] = intercept
+    needed = {}
+    for id, at_zero in levels.items():
+        low, high = number[id].interval
+        needed[id] = (at_zero - high) / mills, (at_zero - low) / mills
+    return needed
+
+
+def panel_a_mills() -> tuple[float, float]:
+    """Mean of lambda among buyers, give or take, at which panel A of Table 4 prints throughout."""
+    cells = [mills_needed()[f"t4.a.{level}.revenue"] for level in RISK_LEVELS]
+    low, high = max(low for low, _ in cells), min(high for _, high in cells)
     return (low + high) / 2, (high - low) / 2
 
 
@@ -293,17 +301,23 @@ def looks(truth: Truth) -> list[Constraint]:
     def extreme(rows: Rows) -> Array:
         return rows["probability"] * np.maximum(rows["index"] - HIGHEST_INDEX, 0) ** 2
 
-    def negative(rows: Rows) -> Array:
-        return (rows["product_price"] < 0).astype(float)
+    def share_where(column: str, low: float, high: float) -> Values:
+        return lambda rows: ((rows[column] >= low) & (rows[column] < high)).astype(float)
 
+    def spread(rows: Rows) -> Array:
+        return (rows["product_price"] - 45.0) ** 2
+
+    wanted = 10.0
     return [
         # leaves the outcome equation's error the wanted sigma once the printed SD of revenue holds
         c.wish("looks.sigma", variance, 0.0, share * 20.0, FIRM),
         c.wish("looks.expected_revenue", low, 0.0, share * 0.1, FIRM),
         c.wish("looks.index", extreme, 0.0, share * 0.02, SOFT),
-        c.wish("looks.age", lambda rows: rows["product_age"], 800.0, 100.0, 10.0),
-        c.wish("looks.price", lambda rows: rows["product_price"], 42.0, 6.0, 10.0),
-        c.wish("looks.negative_price", negative, 0.02, 0.02, 10.0),
+        c.wish("looks.age", lambda rows: rows["product_age"], 750.0, 100.0, wanted),
+        c.wish("looks.new", share_where("product_age", 0, 30), 0.02, 0.02, wanted),
+        c.wish("looks.price", lambda rows: rows["product_price"], 42.0, 6.0, wanted),
+        c.wish("looks.price_spread", spread, 45.0**2, 500.0, wanted),
+        c.wish("looks.negative", share_where("product_price", -1e9, 0), 0.03, 0.03, wanted),
     ]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from synthetic.constraints import evaluate
 from synthetic.part1 import model
 from synthetic.part1.buyers import (
     BOUNDS,
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
+FULL_MEANS = tuple(f"p1.mean.{column}" for column in COLUMNS[:3])
+
 
 def reweigh(population: Population, truth: Truth, buyers: Mapping[str, Array]) -> Array:
     """Weights of non-buyers nearest to the population's at which the probit's scores vanish.
@@ -44,15 +47,21 @@ def reweigh(population: Population, truth: Truth, buyers: Mapping[str, Array]) -
     base = population.weights * (1 - population.augmented()["probability"])
     base = np.maximum(base / base.sum(), 1e-15)
     Z = design(population.rows, SELECTION_TERMS)
-    index = Z @ truth.selection
-    rows = (inverse_mills(-index)[:, None] * Z).T
-    target = scores(buyers, truth, True) / declined
-    ability = population.rows["agent_resolution_ability"]
-    wanted = model.value("p1.mean.agent_resolution_ability") * model.customers()
-    F = np.vstack([rows, ability])
-    target = np.r_[target, (wanted - buyers["agent_resolution_ability"].sum()) / declined]
-    half_width = 0.01 * np.sqrt((F - target[:, None]) ** 2 @ base / declined)
-    return tilt(F, base, target, half_width, model.SOFT).weights
+    mills = inverse_mills(-(Z @ truth.selection))
+    score = (mills[:, None] * Z).T
+    wanted = scores(buyers, truth, True) / declined
+    noise = np.sqrt((score - wanted[:, None]) ** 2 @ base / declined)
+    # what is left for non-buyers of the full sample's shares and means
+    whole = [k for k in model.constraints() if k.id.endswith(".share") or k.id in FULL_MEANS]
+    system = evaluate(whole, population.rows)
+    of_buyers = evaluate(whole, buyers).F.sum(axis=1)
+    return tilt(
+        np.vstack([score, system.F]),
+        base,
+        np.r_[wanted, (system.target * model.customers() - of_buyers) / declined],
+        np.r_[0.01 * noise, INSIDE * system.half_width * model.customers() / declined],
+        model.FIRM,
+    ).weights
 
 
 def segment_counts(
