@@ -17,7 +17,7 @@ HEAD = """# Data dictionary
 *Generated from `workflow/schemas/raw.yaml` and `workflow/schemas/firm.yaml`; do not edit.*
 
 The raw tables are what every analysis starts from. A firm's exports are mapped to them by its
-configuration ([adapting.md](adapting.md)). A table or column that is not *required* may be left out:
+configuration ([adapting.md](adapting.md)). A table or column that is not required may be left out:
 the models then do without the measures made from it, and the tables say so.
 """
 

@@ -175,7 +175,7 @@ def _open(path: Path) -> Iterator[BinaryIO]:
                 yield file
     elif ending == ".zst":
         with pa.input_stream(str(path), compression="zstd") as file:
-            yield file
+            yield io.BufferedReader(file)  # Arrow would read its own files past the decoder
     else:
         opener = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}.get(ending, open)
         with opener(path, "rb") as file:

@@ -114,10 +114,16 @@ def _complete(raw: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
 
     A lacking reference refers to a single row without values, so that joins work unchanged.
     """
+    unreferred = {
+        key["reference"]["resource"]
+        for name, schema in raw_schemas().items()
+        for key in schema.foreign_keys
+        if name in raw and not set(key["fields"]) <= set(raw[name])
+    }
     tables = {}
     for name, schema in raw_schemas().items():
         keys = {fields for key in schema.foreign_keys for fields in key["fields"]}
-        if name in raw:
+        if name in raw and name not in unreferred:
             table = raw[name]
         else:
             table = pd.DataFrame({key: [""] for key in schema.primary_key})
