@@ -37,6 +37,7 @@ from crosssell.errors import (
     CrossSellWarning,
     DataError,
     IdentificationWarning,
+    MissingValuesError,
     NotAvailableError,
     SeparationError,
     SpecificationError,
@@ -50,7 +51,6 @@ from crosssell.estimation import (
     check_rank,
     formula_frames,
     formula_rows,
-    group_codes,
     likelihood_ratio,
 )
 
@@ -96,7 +96,7 @@ class _Layout:
     block: np.ndarray  # (D + 1,), (batches + 1,), (batches + 1,): see kernels.Rows
     group: np.ndarray
     row: np.ndarray
-    labels: dict[str, pd.Index]  # of each level's groups, in sorted order
+    first_row: dict[str, np.ndarray]  # of each level's sorted groups, among the rows as given
 
     @property
     def inner(self) -> str | None:
@@ -111,7 +111,7 @@ class _Layout:
 def _sort(groups: pd.DataFrame) -> _Layout:
     """Sort rows into groups, leaving out levels whose variance the data cannot tell."""
     n = len(groups)
-    codes = [group_codes(groups[name], n, name) for name in groups]
+    codes = [_codes(groups[name]) for name in groups]
     if len(codes) == 2:  # an inner label counts within its outer group
         codes[1] = pd.factorize(codes[0] * (codes[1].max() + 1) + codes[1])[0]
     counts = [code.max() + 1 for code in codes]
@@ -160,13 +160,9 @@ def _sort(groups: pd.DataFrame) -> _Layout:
     order[target] = np.arange(n)
 
     names = [str(name) for name in groups]
-    labels = {}
-    first_row = by_group[start][sorted_groups]
-    for level in kept:
-        rows = first_row if level == kept[-1] else first_row[group[block[:-1]]]
-        labels[names[level]] = (
-            pd.MultiIndex.from_frame(groups.iloc[rows]) if level else pd.Index(groups.iloc[rows, 0])
-        )
+    of_inner = by_group[start][sorted_groups]
+    first_row = {names[level]: of_inner for level in kept[-1:]}
+    first_row |= {names[level]: of_inner[group[block[:-1]]] for level in kept[:-1]}
     return _Layout(
         names=tuple(names),
         estimated=tuple(names[level] for level in kept),
@@ -176,8 +172,19 @@ def _sort(groups: pd.DataFrame) -> _Layout:
         block=block,
         group=group,
         row=row,
-        labels=labels,
+        first_row=first_row,
     )
+
+
+def _codes(labels: pd.Series) -> np.ndarray:
+    """Return labels as whole numbers 0..G-1 (n,); missing labels are refused."""
+    codes = pd.factorize(labels)[0]
+    missing = int((codes < 0).sum())
+    if missing:
+        raise MissingValuesError(
+            f"{labels.name} is missing in {missing} rows.", "Drop those rows.", [str(labels.name)]
+        )
+    return codes.astype(np.int64, copy=False)
 
 
 def _groups_frame(groups: object, n: int) -> pd.DataFrame:
@@ -284,8 +291,10 @@ def _choose_nodes(
 
     inner, inner_error = 1, 0.0
     if inner_sd > 0:
-        previous = values(1, INNER_NODES[0])
-        for inner, more in pairwise(INNER_NODES):  # noqa: B007 - the last one is kept
+        # Fewer than 12 per logit have never been enough.
+        tried = [count for count in INNER_NODES if count > min(12 * inner_sd, 48)]
+        previous = values(1, tried[0])
+        for inner, more in pairwise(tried):  # noqa: B007 - the last one is kept
             current = values(1, more)
             inner_error = np.abs(current - previous).sum()
             if inner_error < 0.3 * NODE_TOLERANCE:
@@ -331,16 +340,22 @@ class _Likelihood:
     def __init__(self, X: np.ndarray, sign: np.ndarray, weight: np.ndarray, layout: _Layout):
         self.X, self.sign, self.weight, self.layout = X, sign, weight, layout
         self.p = X.shape[1]
+        self._last: tuple[np.ndarray, kernels.Rows] | None = None
         self.row_weight = weight[layout.group_of_row]
         inner, outer = layout.inner is not None, layout.outer is not None
         self.free = np.r_[np.arange(self.p), [self.p] * inner, [self.p + 1] * outer].astype(int)
 
     def rows(self, theta: np.ndarray) -> kernels.Rows:
-        ratio = np.exp(-self.sign * (self.X @ theta[: self.p]))
-        layout = self.layout
-        return kernels.Rows(
-            self.X, self.sign, ratio, self.weight, layout.block, layout.group, layout.row
-        )
+        """The data with the ratios of these coefficients; the last ones are remembered."""
+        beta = theta[: self.p]
+        if self._last is None or not np.array_equal(self._last[0], beta):
+            ratio = np.exp(-self.sign * (self.X @ beta))
+            layout = self.layout
+            rows = kernels.Rows(
+                self.X, self.sign, ratio, self.weight, layout.block, layout.group, layout.row
+            )
+            self._last = beta.copy(), rows
+        return self._last[1]
 
     def centres(
         self, theta: np.ndarray, start: _Centres | None = None, sweeps: int = 50
@@ -422,23 +437,38 @@ class _Likelihood:
         y = (self.sign + 1) / 2
         # The regressors are orthonormal: this is the projection of a constant index.
         beta = special.logit(y.mean()) * self.X.mean(axis=0)
-        for _ in range(30):
-            prob = special.expit(self.X @ beta)
-            w = prob * (1 - prob) * self.row_weight
-            score = self.X.T @ ((y - prob) * self.row_weight)
-            try:
-                step = linalg.solve(self.X.T @ (w[:, None] * self.X), score, assume_a="pos")
-            except linalg.LinAlgError:
-                break
-            beta += step
-            # Under separation the likelihood flattens but the steps keep their length.
-            if score @ step < 1e-2 and np.abs(self.X @ step).max() < 0.5:
-                return beta
-        raise SeparationError(
-            "The ordinary logit has no maximum: some combination of columns predicts the outcome "
-            "perfectly.",
-            "Drop the column that does, or merge its categories.",
-        )
+        if y.size > 20_000:
+            part = slice(None, None, 8)
+            rough, separated = _logit(beta, self.X[part], y[part], self.row_weight[part])
+            beta = beta if separated else rough
+        beta, separated = _logit(beta, self.X, y, self.row_weight)
+        if separated:
+            raise SeparationError(
+                "The ordinary logit has no maximum: some combination of columns predicts the "
+                "outcome perfectly.",
+                "Drop the column that does, or merge its categories.",
+            )
+        return beta
+
+
+def _logit(
+    beta: np.ndarray, X: np.ndarray, y: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, bool]:
+    """Improve the coefficients (p,) of an ordinary logit; say whether they run away instead."""
+    for _ in range(30):
+        prob = special.expit(X @ beta)
+        score = X.T @ ((y - prob) * weight)
+        try:
+            information = X.T @ ((prob * (1 - prob) * weight)[:, None] * X)
+            step = linalg.solve(information, score, assume_a="pos")
+        except linalg.LinAlgError:
+            break
+        # Under separation the likelihood flattens but the steps keep their length.
+        decrement, reach = score @ step, np.abs(X @ step).max()
+        beta = beta + step
+        if decrement < 1e-2 and reach < 0.5:
+            return beta, False
+    return beta, True
 
 
 def _between_variance(effect: np.ndarray, error: np.ndarray) -> float:
@@ -877,6 +907,13 @@ class NestedLogitModel:
             )
         return by_group
 
+    def _labels(self, level: str) -> pd.Index:
+        """Labels of a level's groups, in sorted order; those of the inner one with the outer's."""
+        found = self._groups.iloc[self._layout.first_row[level]]
+        if level == self._layout.names[0]:
+            return pd.Index(found.iloc[:, 0])
+        return pd.MultiIndex.from_frame(found)
+
     @classmethod
     def from_formula(
         cls,
@@ -1229,7 +1266,7 @@ class NestedLogitResults(Estimates):
         interval = self.conf_int().loc[["sd"]]
         return pd.DataFrame(
             {
-                "groups": [len(self.model._layout.labels[name]) for name in names],
+                "groups": [self.model._layout.first_row[name].size for name in names],
                 "sd": sd,
                 "sd_std_error": error,
                 "conf_low": interval["lower"].to_numpy(),
@@ -1294,7 +1331,8 @@ class NestedLogitResults(Estimates):
         found = {layout.outer: (v, v_var, outer_sd), layout.inner: (u, u_var, inner_sd)}
         return {
             name: pd.DataFrame(
-                {"mode": sd * mode, "std_error": sd * np.sqrt(variance)}, index=layout.labels[name]
+                {"mode": sd * mode, "std_error": sd * np.sqrt(variance)},
+                index=self.model._labels(name),
             )
             for name, (mode, variance, sd) in found.items()
             if name is not None
@@ -1356,7 +1394,7 @@ class NestedLogitResults(Estimates):
         """Return the estimates as a printable summary."""
         layout, method = self.model._layout, self.method
         facts: dict[str, object] = {"Outcome": self.model.outcome_name, "Rows": self.nobs}
-        facts |= {f"Groups: {name}": len(layout.labels[name]) for name in layout.estimated}
+        facts |= {f"Groups: {name}": layout.first_row[name].size for name in layout.estimated}
         if method != "pql":
             facts |= {"Log-likelihood": self.llf, "AIC": self.aic, "BIC": self.bic}
         facts |= {"Iterations": self.iterations}
