@@ -91,7 +91,9 @@ def make(calls: int = 60_000, seed: int = 1) -> dict[str, pd.DataFrame]:
             {"customer_id": [f"M{i:07d}" for i in range(n_customers)], "lifetime_value": value}
         ),
         "encounters": encounters,
-        "sales": pd.DataFrame({"sale_id": ids[sold].to_numpy(), "encounter_id": ids[sold].to_numpy()}),
+        "sales": pd.DataFrame(
+            {"sale_id": ids[sold].to_numpy(), "encounter_id": ids[sold].to_numpy()}
+        ),
         "survey": pd.DataFrame({"encounter_id": ids, "satisfaction": rating}),
     }
 

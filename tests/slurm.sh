@@ -68,6 +68,6 @@ status=0
 # There is no accounting database here, which sacct would ask.
 snakemake --profile profiles/slurm --slurm-status-command squeue "$@" || status=$?
 echo "Jobs that Slurm ran:"
-sed 's/ .*Name=/ Name=/; s/ UserId.*JobState=/ JobState=/; s/ Partition.*StartTime=/ StartTime=/; s/ NodeList.*//' \
+sed -E 's/^(JobId=[0-9]+) .*(JobState=[A-Z]+) .*(NodeList=[^ ]+) .* (ExitCode=[0-9:]+).*/\1 \2 \3 \4/' \
     "$state/jobs.txt"
 exit $status
