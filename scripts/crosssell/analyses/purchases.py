@@ -12,7 +12,7 @@ from crosssell.analyses.interactions import interaction_rows
 from crosssell.analyses.registry import analysis
 from crosssell.design import regressors
 from crosssell.errors import ConvergenceError
-from crosssell.nested_logit import NestedLogitModel
+from crosssell.nested_logit import NestedLogitModel, NestedLogitResults
 from crosssell.results import Result, coefficients, values
 
 DISTANCE = "cultural_distance"
@@ -26,6 +26,7 @@ def nested_logit(
     groups: Sequence[str],
     centre: bool | Sequence[str] = True,
     method: str = "quadrature",
+    max_iter: int = 100,
 ) -> Result:
     """Random-intercept logit; see `crosssell.nested_logit.NestedLogitModel`.
 
@@ -34,7 +35,7 @@ def nested_logit(
     """
     info: dict[str, Any] = {"n": len(data), "method": method}
     try:
-        fit = _fit(data, outcome, terms, groups, centre, method)
+        fit = _fit(data, outcome, terms, groups, centre, method=method, max_iter=max_iter)
     except ConvergenceError as error:
         if method == "quadrature":
             raise
@@ -44,7 +45,12 @@ def nested_logit(
     if hasattr(fit, "llf"):  # penalised quasi-likelihood has none
         numbers |= {"llf": fit.llf, "aic": fit.aic, "bic": fit.bic}
     info |= {**numbers, "n": len(data), "boundary": list(fit.boundary)}
-    return Result(pd.concat([fit.to_frame(), values("fit", numbers)]), info)
+    rows = [fit.to_frame(), values("fit", numbers)]
+    spurious = fit.details.get("runaway")  # a maximum of Laplace's that quadrature does not know
+    if spurious:
+        found = {name: float(spurious[name]) for name in ("sd", "llf", "quadrature_llf")}
+        rows.append(values("runaway", found))
+    return Result(pd.concat(rows), info)
 
 
 def _fit(
@@ -53,10 +59,10 @@ def _fit(
     terms: Sequence[str],
     groups: Sequence[str],
     centre: bool | Sequence[str] = True,
-    method: str = "quadrature",
-) -> Any:
+    **options: Any,
+) -> NestedLogitResults:
     design = regressors(data, terms, centre=centre)
-    return NestedLogitModel(data[outcome], design, data[list(groups)]).fit(method=method)
+    return NestedLogitModel(data[outcome], design, data[list(groups)]).fit(**options)
 
 
 @analysis
