@@ -25,8 +25,8 @@ EFFECTS = {
     "complaint": -0.30,
     "waiting": 0.0,
     "talking": 0.0,
-    "evening": 0.12,
-    "own_mobile": 0.10,
+    "evening": 0.15,
+    "own_mobile": 0.12,
     "lifetime_value": 0.20,
 }
 INTERCEPT = -2.75
@@ -34,7 +34,7 @@ FIRST_DAY = np.datetime64("2013-03-01")
 DAYS = 120
 
 
-def make(calls: int = 60_000, seed: int = 1) -> dict[str, pd.DataFrame]:
+def make(calls: int = 100_000, seed: int = 1) -> dict[str, pd.DataFrame]:
     """Raw tables of the operator.
 
     Parameters

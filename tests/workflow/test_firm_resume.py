@@ -42,7 +42,7 @@ def copy(folder: Path) -> Path:
     # Fewer calls than the example has: the moments matter here, not the numbers.
     path = folder / "synthetic/telecom.py"
     text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace("calls: int = 60_000", "calls: int = 6_000"), encoding="utf-8")
+    path.write_text(text.replace("calls: int = 100_000", "calls: int = 6_000"), encoding="utf-8")
     return folder
 
 
