@@ -11,10 +11,11 @@ with job(snakemake):
 
     numbers = tables.Numbers({Path(p).stem: pd.read_csv(p) for p in snakemake.input.fits})
     text = io.read_yaml(snakemake.input.text)
-    io.write_text(paper.macros(text, numbers), snakemake.output.numbers)
+    scores = paper.score_macros(pd.read_csv(snakemake.input.scores))
+    io.write_text(paper.macros(text, numbers, scores), snakemake.output.numbers)
     source = paper.write(
         Path(snakemake.input.template),
-        text=text,
+        text={*text, *scores},
         tables={name: tables.layout(path) for name, path in snakemake.params.layouts.items()},
         figures=snakemake.params.figures,
         references=snakemake.input.references,

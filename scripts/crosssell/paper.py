@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from crosssell.errors import SpecificationError
 from crosssell.tables import Lookup, Numbers, environment, format_number, tex_escape
@@ -20,7 +23,9 @@ def macro_name(key: str) -> str:
     return "\\" + "".join(word[:1].upper() + word[1:] for word in words)
 
 
-def macros(text: Mapping[str, Mapping[str, Any]], numbers: Numbers) -> str:
+def macros(
+    text: Mapping[str, Mapping[str, Any]], numbers: Numbers, further: Mapping[str, str]
+) -> str:
     """Define one LaTeX command per number that the running text uses.
 
     Parameters
@@ -28,19 +33,33 @@ def macros(text: Mapping[str, Mapping[str, Any]], numbers: Numbers) -> str:
     text : mapping
         By key: where the number stands (``fit``, ``equation``, ``term``, ``field``) and its form.
     numbers : Numbers
+    further : mapping of str to str
+        Numbers by key that are text already.
 
     Returns
     -------
     str
         LaTeX source; a number that no fit gives prints as ``n/a``.
     """
-    lines = []
+    shown = dict(further)
     for key, place in text.items():
         field = place.get("field", "estimate")
         value = numbers(Lookup(place["fit"], place["equation"], place["term"], field))
-        shown = tex_escape(format_number(value, str(place["form"]))) or "n/a"
-        lines.append(rf"\newcommand{{{macro_name(key)}}}{{{shown}}}")
+        shown[key] = format_number(value, str(place["form"])) or "n/a"
+    lines = [rf"\newcommand{{{macro_name(key)}}}{{{tex_escape(s)}}}" for key, s in shown.items()]
     return "\n".join(lines) + "\n"
+
+
+def score_macros(summary: pd.DataFrame) -> dict[str, str]:
+    """Counts of verdicts over all printed numbers, by keys such as ``score.exact``.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        From `crosssell.fidelity.summary`; its last row counts everything.
+    """
+    total = summary.iloc[-1].drop(["where", "role"])
+    return {f"score.{verdict.replace(' ', '_')}": f"{count}" for verdict, count in total.items()}
 
 
 def bibliography(path: str | Path) -> dict[str, dict[str, str]]:
@@ -74,7 +93,7 @@ def bibliography(path: str | Path) -> dict[str, dict[str, str]]:
 class _Page:
     """What the template calls while it is filled, and a record of what it has used."""
 
-    text: Mapping[str, Any]
+    text: Container[str]
     tables: Mapping[str, Mapping[str, Any]]
     figures: Mapping[str, Mapping[str, Any]]
     entries: Mapping[str, Mapping[str, str]]
@@ -115,34 +134,40 @@ class _Page:
         )
 
     def ref(self, name: str) -> str:
-        """Reference to a table or figure, with its word."""
-        self.referred.add(name)
-        word = "Table" if name in self.tables else "Figure"
-        return rf"{word}~\ref{{{name}}}"
+        """Reference to a table, with its word."""
+        self.referred.add(f"table {name}")
+        return rf"Table~\ref{{table:{name}}}"
+
+    def reffig(self, name: str) -> str:
+        """Reference to a figure, with its word."""
+        self.referred.add(f"figure {name}")
+        return rf"Figure~\ref{{figure:{name}}}"
 
     def table(self, name: str) -> str:
         """A table as a float: caption above, notes below."""
-        self.placed.add(name)
-        layout = self.tables[name]
+        self.placed.add(f"table {name}")
+        title = re.sub(r"^(Part|Essay) I+: ", "", self.tables[name]["title"])
         return (
-            rf"\begin{{table}}\centering\caption{{{tex_escape(layout['title'])}}}\label{{{name}}}"
+            rf"\begin{{table}}[tp]\centering\caption{{{tex_escape(title)}}}\label{{table:{name}}}"
             rf"\tablebody{{tables/{name}.tex}}\input{{tables/{name}.notes.tex}}\end{{table}}"
         )
 
     def figure(self, name: str) -> str:
         """A figure as a float: caption below."""
-        self.placed.add(name)
-        caption = self.figures[name]["caption"]
+        self.placed.add(f"figure {name}")
+        caption = re.sub(r"^(Part|Essay) I+: ", "", self.figures[name]["caption"])
+        caption = caption[:1].upper() + caption[1:]
         return (
-            rf"\begin{{figure}}\centering\includegraphics[width=\linewidth]{{figures/{name}.pdf}}"
-            rf"\caption{{{tex_escape(caption)}}}\label{{{name}}}\end{{figure}}"
+            r"\begin{figure}[tp]\centering"
+            rf"\includegraphics[width=\linewidth,height=.72\textheight,keepaspectratio]{{figures/{name}.pdf}}"
+            rf"\caption{{{tex_escape(caption)}}}\label{{figure:{name}}}\end{{figure}}"
         )
 
 
 def write(
     template: Path,
     *,
-    text: Mapping[str, Any],
+    text: Container[str],
     tables: Mapping[str, Mapping[str, Any]],
     figures: Mapping[str, Mapping[str, Any]],
     references: str | Path,
@@ -153,10 +178,10 @@ def write(
     ----------
     template : Path
         LaTeX with the delimiters of `crosssell.tables.environment`. It may call ``num(key)``,
-        ``cite(key)``, ``citep(key, ...)``, ``references()``, ``ref(name)``, ``table(name)`` and
-        ``figure(name)``, and loop over ``tables`` and ``figures``.
-    text : mapping
-        Numbers by key, as for `macros`.
+        ``cite(key)``, ``citep(key, ...)``, ``references()``, ``ref(table)``, ``reffig(figure)``,
+        ``table(name)`` and ``figure(name)``, and loop over ``tables`` and ``figures``.
+    text : container of str
+        Keys of the numbers that there are macros for.
     tables, figures : mapping
         Layouts and figure specifications by name.
     references : path
@@ -174,12 +199,12 @@ def write(
         placed, or placed but never referred to.
     """
     page = _Page(text, tables, figures, bibliography(references))
-    calls = ("num", "cite", "citep", "references", "ref", "table", "figure")
+    calls = ("num", "cite", "citep", "references", "ref", "reffig", "table", "figure")
     source = environment(template.parent, "tex").get_template(template.name)
     made = source.render(
         {name: getattr(page, name) for name in calls} | {"tables": tables, "figures": figures}
     )
-    everything = {*tables, *figures}
+    everything = {f"table {name}" for name in tables} | {f"figure {name}" for name in figures}
     for what, used in (("placed", page.placed), ("referred to", page.referred)):
         if everything - used:
             raise SpecificationError(f"not {what} in the paper: {sorted(everything - used)}.")

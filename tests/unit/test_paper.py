@@ -50,7 +50,7 @@ def test_what_does_not_exist_is_named(write, template, named):
 def test_every_table_is_placed_and_referred_to(write):
     tables = {"table1": {"title": "T & U"}}
     made = write('<<ref("table1")>> <<table("table1")>>', tables)
-    assert r"Table~\ref{table1}" in made
+    assert r"Table~\ref{table:table1}" in made
     assert r"\caption{T \& U}" in made
     with pytest.raises(SpecificationError, match="not placed"):
         write('<<ref("table1")>>', tables)

@@ -2,6 +2,7 @@ rule write_paper:
     input:
         fits=expand(RESULTS / "estimates/{fit}.csv", fit=fits()),
         tables=rules.set_tables.output.tex,
+        scores=rules.score_fidelity.output.summary,
         template="paper/paper.tex.j2",
         references="paper/refs.bib",
         text="workflow/specs/text.yaml",
@@ -28,6 +29,7 @@ rule compile_paper:
         numbers=rules.write_paper.output.numbers,
         tables=rules.set_tables.output.tex,
         figures=rules.draw_figures.output.pdf,
+        scoreboard=rules.score_fidelity.output.picture,
         library=library("crosssell.typeset"),
     output:
         RESULTS / "paper.pdf",
