@@ -107,9 +107,9 @@ OF_SINGLE_ROWS = frozenset({"min", "max"})
 def protect(rows: pd.DataFrame, minimum: int) -> pd.DataFrame:
     """Tidy estimates without what small groups would reveal.
 
-    Extremes are left out. Where an analysis gives the sizes of groups (an equation ``n.<group>`` or
-    ``<group>.size``), groups under the minimum lose every number, and further ones where the
-    total would give them away; for rates, groups with few purchases (or few refusals) do too.
+    Extremes are left out. Where an analysis gives the sizes of groups (an equation ``n.<group>`` of
+    rates, or ``<group>.size``), groups under the minimum lose every number, and further ones where
+    the total would give them away; for rates, groups with few purchases (or refusals) do too.
 
     Parameters
     ----------
@@ -129,13 +129,17 @@ def protect(rows: pd.DataFrame, minimum: int) -> pd.DataFrame:
         if group is None:
             continue
         sizes = rows[rows["equation"] == equation].set_index("term")["estimate"]
-        hide = suppressed(sizes.to_numpy(), minimum)
-        rates = rows[rows["equation"] == group].set_index("term")["estimate"]
-        if equation.startswith("n.") and len(rates):
-            events = (rates.reindex(sizes.index) * sizes).round().to_numpy()
-            hide |= suppressed(events, minimum) | suppressed(sizes.to_numpy() - events, minimum)
-        of_group = rows["equation"].isin([equation, group]) | rows["equation"].str.startswith(
-            f"{group}."
-        )
-        rows.loc[of_group & rows["term"].isin(sizes.index[hide]), FIELDS] = np.nan
+        rates = rows[rows["equation"] == group].set_index("term")["estimate"].reindex(sizes.index)
+        small: list[str] = []
+        # Terms such as ``risk_aversion~3`` belong to one division of everybody each.
+        for _, division in sizes.groupby([term.rpartition("~")[0] for term in sizes.index]):
+            hide = suppressed(division.to_numpy(), minimum)
+            if equation.startswith("n."):
+                events = (rates[division.index] * division).round().fillna(0).to_numpy()
+                hide |= suppressed(events, minimum)
+                hide |= suppressed(division.to_numpy() - events, minimum)
+            small += list(division.index[hide])
+        of_group = rows["equation"].isin([equation, group])
+        of_group |= rows["equation"].str.startswith(f"{group}.")
+        rows.loc[of_group & rows["term"].isin(small), FIELDS] = np.nan
     return rows
