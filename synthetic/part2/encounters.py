@@ -11,8 +11,7 @@ from synthetic.sample import systematic
 
 Table = dict[str, NDArray]
 ENCOUNTERS_PER_CUSTOMER = "p2.agents_per_failure"
-# The rest of the customers' spread comes from what kinds of customers differ in.
-PLACING_SD = 0.6
+OWN = (pop.SEVERITY, pop.RISK, pop.VALUE)  # variables of the customer, not the encounter
 JITTER = 0.25  # of ability and duration around the support point they were drawn from, in logs
 
 
@@ -41,6 +40,11 @@ def draw(population: Population, purchases: NDArray[np.int64], rng: np.random.Ge
             picked.append(stratum[systematic(weight[stratum], size, rng)])
     index = np.concatenate(picked)
     table = {name: rows[name][index] for name in (*COLUMNS, DISTANCE, PURCHASE)}
+    # Heavy support points would make buyers of one kind. Shuffling each variable among the buyers
+    # of a cell leaves every sum of x and of x y as it is.
+    buyers = np.flatnonzero(table[PURCHASE] == 1)
+    for name in COLUMNS:
+        table[name][buyers] = table[name][_shuffled_within(buyers, rows["cell"][index], rng)]
     table["cell"] = rows["cell"][index].astype(np.int64)
     for name in (pop.ABILITY, pop.DURATION):
         table[name] = _jittered(table[name], *pop.RANGES[name], rng)
@@ -56,33 +60,44 @@ def _jittered(values: NDArray, low: int, high: int, rng: np.random.Generator) ->
 
 
 def _customers(table: Table, population: Population, rng: np.random.Generator) -> Table:
-    """Share encounters with equal customer variables out among customers, buyers clustered.
+    """Share encounters out among customers of one cell each.
 
-    Among the places of a cell's customers of one kind, purchases fall on places in order of the
-    customer's effect plus extreme-value noise: drawing without replacement with probabilities
-    proportional to exp(effect), the sampling that a random intercept implies.
+    Purchases fall on a cell's encounters in order of the customer's effect plus extreme-value
+    noise: drawing without replacement with probabilities proportional to exp(effect), the sampling
+    that a random intercept implies. A customer's own variables are those of a purchase if there is
+    one; encounters without purchase are laid out in order of those variables, so that a customer's
+    encounters agree in them but for the last in a run.
     """
     plan = population.plan
     n = len(table["cell"])
-    keys = ("cell", pop.RISK, pop.VALUE, pop.SEVERITY)
-    order = np.lexsort([rng.random(n), *[table[name] for name in reversed(keys)]])
+    order = np.lexsort([rng.random(n), *[table[name] for name in OWN], table["cell"]])
     table = {name: values[order] for name, values in table.items()}
-    start = np.zeros(n, dtype=bool)
-    start[0] = True
-    for name in keys:
-        start[1:] |= np.diff(table[name]) != 0
-    kind = np.cumsum(start) - 1
+    start = np.r_[True, np.diff(table["cell"]) > 0]
     wanted = round(n / plan.published[ENCOUNTERS_PER_CUSTOMER].value)
-    free = np.flatnonzero(~start)
-    start[rng.choice(free, max(0, wanted - start.sum()), replace=False)] = True
+    start[rng.choice(np.flatnonzero(~start), wanted - start.sum(), replace=False)] = True
     customer = np.cumsum(start) - 1
-    effect = rng.normal(0, PLACING_SD, customer[-1] + 1)
-    likely = effect[customer] + rng.gumbel(size=n)
-    place = np.lexsort([-likely, kind])
-    buyers_first = np.lexsort([-table[PURCHASE], kind])
-    for name in (pop.ABILITY, pop.DURATION, PURCHASE):
-        values = table[name][buyers_first]
-        table[name][place] = values
+    likely = rng.normal(0, pop.CUSTOMER_SD, wanted)[customer] + rng.gumbel(size=n)
+    # places by cell: the likeliest for the buyers, the rest in order for the others
+    bought = table[PURCHASE] == 1
+    rank = np.lexsort([-likely, table["cell"]])
+    first = np.searchsorted(table["cell"], table["cell"])
+    buyers = np.bincount(table["cell"], bought)[table["cell"]]
+    chosen = np.zeros(n, dtype=bool)
+    chosen[rank] = np.arange(n) - first < buyers
+    source = np.empty(n, dtype=np.int64)
+    source[~chosen] = np.flatnonzero(~bought)
+    place = np.flatnonzero(chosen)
+    source[place] = _shuffled_within(np.flatnonzero(bought), table["cell"], rng)
+    table = {name: values[source] for name, values in table.items()}
+    # the encounter that speaks for its customer: a purchase, otherwise the first
+    speaker = np.lexsort([-table[PURCHASE], customer])[np.flatnonzero(start)]
+    for name in OWN:
+        table[name] = table[name][speaker][customer]
     table["customer"] = customer
     table["dyad"] = plan.dyad_of_cell[0][table["cell"]]
     return table
+
+
+def _shuffled_within(index: NDArray, block: NDArray, rng: np.random.Generator) -> NDArray:
+    """Shuffle indices among those of the same block; blocks stay in order."""
+    return index[np.lexsort([rng.random(len(index)), block[index]])]

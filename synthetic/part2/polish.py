@@ -22,6 +22,7 @@ from scipy.special import expit, logit
 
 from crosssell.nested_logit import NestedLogitModel
 from synthetic.part2 import population as pop
+from synthetic.part2.encounters import OWN
 from synthetic.part2.population import COLUMNS, DISTANCE, PURCHASE, TERMS, Design
 from synthetic.sample import SampleError
 
@@ -30,7 +31,6 @@ logger = logging.getLogger(__name__)
 Array = NDArray[np.float64]
 Table = dict[str, NDArray]
 
-CUSTOMER_COLUMNS = (pop.SEVERITY, pop.RISK, pop.VALUE)
 HALF_COEFFICIENT = 5e-5  # half the last printed digit of Table 8
 AIM = 0.6  # of a half-width is what the programme aims at; the rest is for rounding
 
@@ -193,7 +193,7 @@ def pool(table: Table, plan: Design, size: int, fine: float, rng: np.random.Gene
     current = np.stack([table[name] for name in COLUMNS])[column, drawn]
     keep = value != current
     drawn, column, value = drawn[keep], column[keep], value[keep]
-    whole = np.isin(names[column], CUSTOMER_COLUMNS)
+    whole = np.isin(names[column], OWN)
     # a customer's own variables change in all its encounters; customers are contiguous
     customer = table["customer"][drawn]
     begin = np.where(whole, np.searchsorted(table["customer"], customer, side="left"), drawn)
