@@ -1,4 +1,4 @@
-"""Show how well Part I's firm is calibrated: ``python -m synthetic.part1 --seeds 2010 1 2 3 4 5``."""
+"""Show how well the firm is calibrated: ``python -m synthetic.part1 --seeds 2010 1 2 3 4 5``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def looks(table: pd.DataFrame) -> pd.DataFrame:
     """Quantiles of buyers' and non-buyers' fine columns."""
     fine = ["product_age", "product_price", "agent_resolution_ability", "failure_severity"]
     points = [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99]
-    return table.groupby("purchase")[fine].quantile(points).round(1).unstack(0)
+    groups = {"non-buyers": 0, "buyers": 1}
+    found = {k: table.loc[table["purchase"] == v, fine].quantile(points) for k, v in groups.items()}
+    return pd.concat(found, axis=1).round(1)
 
 
 def show(seed: int, population: Population) -> None:
@@ -32,7 +34,7 @@ def show(seed: int, population: Population) -> None:
     firm = make(seed, population=population)
     table = measures.build(firm.raw, "part1")
     print(f"\nseed {seed}: {time.process_time() - begin:.1f} s of processor time")
-    print(checks.verdicts(firm.calibration).drop(index="f").to_string())
+    print(checks.verdicts(firm.calibration).drop(index=["d", "f"]).to_string())
     print("statsmodels' Probit + OLS prints column 1 except:", checks.confirm(table) or "nothing")
     text = checks.probit_text(table)
     print(
@@ -69,7 +71,7 @@ def main() -> None:
     for seed in options.seeds:
         show(seed, population)
     if options.looks:
-        print(looks(measures.build(make(options.seeds[0], population=population).raw, "part1")))
+        print(looks(measures.build(make(options.seeds[0], population=population).raw, "part1")).T)
     if options.granularity:
         totals = enumerate_totals()
         counts = np.bincount([len(t.forbidden) for t in totals])

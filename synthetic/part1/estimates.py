@@ -15,8 +15,9 @@ from synthetic.part1.population import Population
 
 Array = NDArray[np.float64]
 
-# Half of all samples of the population have estimates farther from its coefficients than this.
-LIKELY = 0.5
+# Nine in ten samples of the population have estimates nearer to its coefficients than the exact one
+# may have: no test at the 10% level would tell that it was not drawn at random.
+LIKELY = 0.9
 
 
 def information(population: Population) -> Array:

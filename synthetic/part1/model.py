@@ -321,5 +321,5 @@ def looks(truth: Truth) -> list[Constraint]:
     ]
 
 
-LOWEST_EXPECTED = 12.0  # dollars
+SMALLEST_EXPECTED, LOWEST_EXPECTED = 8.0, 12.0  # dollars; the hard and the soft floor
 HIGHEST_INDEX = 1.5

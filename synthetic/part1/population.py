@@ -22,9 +22,9 @@ logger = logging.getLogger(__name__)
 Array = NDArray[np.float64]
 
 # Selection coefficients (intercept, then SELECTION_TERMS) and the outcome's intercept. They
-# minimise the divergence that the printed numbers and looks cost plus half the squared distances from the
-# probit text beyond 1.7 standard errors; the text's own values would leave the printed segments
-# empty where they are largest. Any values near them do.
+# minimise the divergence that the printed numbers and looks cost plus half the squared distances
+# from the probit text beyond 1.7 standard errors. Values nearer to the text push customers into few
+# segments and non-buyers to new and dear products.
 SELECTION = (
     -0.06548,
     0.00068,
@@ -238,6 +238,8 @@ def build(size: int = 24_000, seed: int = SEED, quick: bool = False) -> Populati
     rounds = ROUNDS[:QUICK_ROUNDS] if quick else ROUNDS
     rows = broad(size // 2, rng)
     for step, (ceiling, steering, scale) in enumerate(rounds):
+        expected = with_model(rows, truth)[model.REVENUE]
+        rows = {k: v[expected > model.SMALLEST_EXPECTED] for k, v in rows.items()}
         last = step == len(rounds) - 1
         tilted = solve(rows, truth, constraints, ceiling, steering, TIGHT if last else LOOSE)
         logger.info(
