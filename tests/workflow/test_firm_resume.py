@@ -86,7 +86,7 @@ def test_killed_ten_times_it_resumes_and_gives_the_same_tables(tmp_path):
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        time.sleep(rng.uniform(0, duration / 3))
+        time.sleep(rng.uniform(0, duration / 4))
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         assert (
