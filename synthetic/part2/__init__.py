@@ -9,18 +9,21 @@ import numpy as np
 import pandas as pd
 
 from synthetic.firm import Firm
-from synthetic.part2 import population
+from synthetic.part2 import population as pop
+from synthetic.part2 import report
 from synthetic.part2.dyads import dyads
+from synthetic.part2.encounters import Table, draw
+from synthetic.part2.polish import polish
 from synthetic.part2.sources import raw_tables
 from synthetic.published import by_id
 
 logger = logging.getLogger(__name__)
 
 Size = Literal["full", "quick"]
-ENCOUNTERS = {"quick": 6_000}
+QUICK = 6_000
 
 
-def make(seed: int, variant: population.Variant = "moments", size: Size = "full") -> Firm:
+def make(seed: int, variant: pop.Variant = "moments", size: Size = "full") -> Firm:
     """Synthetic firm of Essay II.
 
     Parameters
@@ -30,32 +33,39 @@ def make(seed: int, variant: population.Variant = "moments", size: Size = "full"
         Keep the printed moments, which takes a small share of records beyond the stated ranges, or
         keep the ranges.
     size : {"full", "quick"}
-        117,721 encounters, calibrated; or 6,000 of the same kind, uncalibrated, in seconds.
+        117,721 encounters, calibrated; or 6,000 of the same kind, uncalibrated, in a second.
 
     Returns
     -------
     Firm
+
+    Raises
+    ------
+    PopulationError, SampleError
+        A step of the calibration found no solution; the message says what to change.
     """
     published = by_id()
-    rng = np.random.default_rng(np.random.SeedSequence(seed))
-    n = ENCOUNTERS.get(size, int(published["p2.encounters"].value))
-    cells = dyads(published, n, exact=size == "full")
-    of_row = np.repeat(np.arange(len(cells)), cells["encounters"])
-    place = cells.iloc[of_row].reset_index(drop=True)
-    france = (place["customer_country"] == population.LEFT_OUT).to_numpy()
-    x = population.plain_encounters(place["distance"].to_numpy(), france, variant, rng)
-    customer = np.cumsum(np.r_[0, (rng.random(n - 1) > 0.46) | (np.diff(of_row) > 0)])
-    first = np.searchsorted(customer, customer)
-    for name in ("failure_severity", "risk_aversion", "product_value"):
-        x[name] = x[name][first]
-    centre = {name: float(np.mean(value)) for name, value in x.items()}
-    index = population.coefficients(published, "hypothesized") @ population.terms(x, centre)
-    effect = population.CUSTOMER_SD * rng.normal(size=customer[-1] + 1)[customer]
-    purchase = rng.random(n) < 1 / (1 + np.exp(-index - effect))
-    rows = place.drop(columns=["distance", "encounters"]).assign(
-        customer=customer, purchase=purchase.astype(int)
+    streams = np.random.SeedSequence(seed).spawn(4)
+    support, sample, moves, sources = (np.random.default_rng(stream) for stream in streams)
+    full = size == "full"
+    number = int(published["p2.encounters"].value) if full else QUICK
+    cells = dyads(published, number, exact=full)
+    population = pop.populate(published, cells, variant, support, calibrated=full)
+    table = draw(population, pop.purchases(population), sample)
+    columns = []
+    if full:
+        table, columns = polish(table, population.plan, moves)
+    return Firm(
+        raw_tables(encounters(table, cells), sources),
+        report.calibration(published, population, table, columns),
     )
-    for name in population.COLUMNS:
-        whole = name != "failure_severity"
-        rows[name] = x[name].astype(int) if whole else x[name]
-    return Firm(raw_tables(rows, rng), pd.DataFrame({"id": [], "target": []}))
+
+
+def encounters(table: Table, cells: pd.DataFrame) -> pd.DataFrame:
+    """One row per encounter, as `synthetic.part2.sources.raw_tables` takes them."""
+    place = cells[["culture", "customer_country", "agent_country"]].iloc[table["cell"]]
+    values = {
+        name: table[name] if name == pop.SEVERITY else table[name].astype(np.int64)
+        for name in (pop.PURCHASE, *pop.COLUMNS)
+    }
+    return place.reset_index(drop=True).assign(customer=table["customer"], **values)

@@ -55,8 +55,8 @@ def _jittered(values: NDArray, low: int, high: int, rng: np.random.Generator) ->
     """Spread repeated values: a factor of mean one on what exceeds the minimum, rounded fairly."""
     factor = np.exp(rng.normal(-(JITTER**2) / 2, JITTER, len(values)))
     moved = low + np.floor((values - low) * factor + rng.random(len(values)))
-    # a value within the range stays within, and one beyond it beyond
-    return np.where((moved > high) == (values > high), moved, values)
+    # records beyond the range, and what would become one, stay
+    return np.where((moved > high) | (values > high), values, moved)
 
 
 def _customers(table: Table, population: Population, rng: np.random.Generator) -> Table:

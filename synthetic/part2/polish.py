@@ -68,7 +68,7 @@ class Column:
 
 
 # While coefficients are far from their targets, the spreads follow their own score between these.
-SPREADS_LOW, SPREADS_HIGH = np.array([0.06, 0.4]), np.array([0.2, 1.6])
+SPREADS_LOW, SPREADS_HIGH = np.array([0.06, 0.4]), np.array([0.3, 1.6])
 CLOSE = 20.0  # half-widths from the target within which it pays to fit the model
 
 
@@ -157,16 +157,22 @@ class Moves:
 
 
 FINE_STEP = {pop.ABILITY: 1.0, pop.DURATION: 1.0, pop.SEVERITY: 0.25}
-BUYERS = 0.5  # share of the pool: a buyer's move shifts the scores by the whole change
+# Beside encounters at random, as shares of their number: buyers, whose moves shift the scores by
+# the whole change, and encounters drawn by how extreme their values are.
+BUYERS, EXTREME = 0.5, 0.5
 
 
 def pool(table: Table, plan: Design, size: int, fine: float, rng: np.random.Generator) -> Moves:
     """Random moves: values of other encounters in the cell, or (a share `fine`) smallest steps."""
     buyers = np.flatnonzero(table[PURCHASE] == 1)
+    z = _standardised(table, plan)
+    leverage = sum(np.abs(z[name]) for name in COLUMNS)
     drawn = np.r_[
         rng.choice(buyers, min(int(size * BUYERS), len(buyers)), replace=False),
-        rng.choice(len(table["cell"]), size, replace=False),
+        rng.choice(len(leverage), int(size * EXTREME), replace=False, p=leverage / leverage.sum()),
+        rng.choice(len(leverage), size, replace=False),
     ]
+    drawn = rng.permutation(drawn)
     drawn = drawn[np.unique(table["customer"][drawn], return_index=True)[1]]
     small = rng.random(len(drawn)) < fine
     names = np.array(COLUMNS)

@@ -269,7 +269,7 @@ def plain_encounters(
 
 # Priorities, nats per squared half-width. The sample's moves do the rest exactly, so that the
 # population need not strain for the last digit.
-PRINTED, SHAPE, HINT = 0.02, 0.3, 1e-4
+PRINTED, SHAPE, HINT = 0.02, 3.0, 1e-4
 # Between records so different in kind that the printed correlation of the purchase with ability,
 # -.133, is beyond what the margins allow; the scores decide it.
 UNATTAINABLE = (f"t7.corr.{ABILITY}.{PURCHASE}",)
@@ -405,8 +405,8 @@ class Population:
     rows : dict of str to ndarray, shape (n,)
     weights : ndarray, shape (n,)
         Non-negative, summing to one.
-    tilt : Tilt
-        What the constraints achieve, and at what divergence.
+    tilt : Tilt or None
+        What the constraints achieve, and at what divergence; None for a plain population.
     constraints : list of Constraint
         In the order of `tilt.achieved`.
     """
@@ -414,7 +414,7 @@ class Population:
     plan: Design
     rows: Rows
     weights: Array
-    tilt: Tilt
+    tilt: Tilt | None
     constraints: list[Constraint]
 
     @property
@@ -467,6 +467,8 @@ def populate(
     cells: pd.DataFrame,
     variant: Variant,
     rng: np.random.Generator,
+    *,
+    calibrated: bool = True,
 ) -> Population:
     """Population of a variant: plain encounters, tilted to everything that is printed.
 
@@ -477,6 +479,8 @@ def populate(
         See `synthetic.part2.dyads.dyads`.
     variant : {"moments", "ranges"}
     rng : numpy.random.Generator
+    calibrated : bool
+        Whether to tilt at all; a plain population is there at once.
 
     Returns
     -------
@@ -494,6 +498,8 @@ def populate(
     base = np.concatenate([weight * (1 - p), weight * p])
     # A cell of a few encounters can carry no constraint: it stays plain.
     small = (plan.share * plan.size < SMALL_DYAD)[both["cell"]]
+    if not calibrated:
+        return Population(plan, both, base / base.sum(), None, [])
     chosen = {name: values[~small] for name, values in both.items()}
     start = None
     for scale in (0.01, 0.1, 1.0):
@@ -502,6 +508,21 @@ def populate(
     weights = base.copy()
     weights[~small] = result.weights * base[~small].sum()
     return replace(result, rows=both, weights=weights)
+
+
+def purchases(population: Population) -> NDArray[np.int64]:
+    """Whole purchases by cell, nearest to the population's rates, with the overall rate exact."""
+    plan = population.plan
+    bought = population.weights * population.rows[PURCHASE]
+    n_cells = len(plan.share)
+    rate = np.bincount(population.rows["cell"], bought, n_cells)
+    rate /= np.bincount(population.rows["cell"], population.weights, n_cells)
+    expected = rate * plan.share * plan.size
+    expected *= round(PURCHASE_RATE * plan.size) / expected.sum()
+    whole = np.floor(expected).astype(np.int64)
+    rest = round(expected.sum()) - whole.sum()
+    whole[np.argsort(whole - expected, kind="stable")[:rest]] += 1
+    return whole
 
 
 def _implied_means(plan: Design) -> dict[str, float]:

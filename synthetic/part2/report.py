@@ -1,0 +1,174 @@
+"""Calibration report of Essay II: what every printed number became, and why some cannot hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from synthetic.part2 import population as pop
+from synthetic.part2.dyads import NAMES, cells, country_rows, spread_limits
+from synthetic.part2.encounters import Table
+from synthetic.part2.polish import Column
+from synthetic.part2.population import COLUMNS, DISTANCE, PURCHASE, TERMS, Population
+from synthetic.published import Printed
+
+Array = NDArray[np.float64]
+
+
+def chi_square(purchase: Array, country: NDArray) -> float:
+    """Pearson's chi-square of a 0/1 outcome by country."""
+    _, code = np.unique(country, return_inverse=True)
+    size = np.bincount(code)
+    rate = np.bincount(code, purchase) / size
+    mean = purchase.mean()
+    return float(size @ (rate - mean) ** 2 / (mean * (1 - mean)))
+
+
+def achieved(table: Table, population: Population, columns: Sequence[Column]) -> dict[str, float]:
+    """Values of the printed numbers on a table of encounters, by id."""
+    plan = population.plan
+    order = pop.TABLE_ORDER
+    frame = pd.DataFrame({name: table[name] for name in order})
+    mean, sd, correlation = frame.mean(), frame.std(), frame.corr()
+    result = {f"t7.mean.{name}": mean[name] for name in order}
+    result |= {f"t7.sd.{name}": sd[name] for name in order}
+    result |= {
+        f"t7.corr.{a}.{b}": correlation.loc[a, b]
+        for i, a in enumerate(order)
+        for b in order[: i + 1]
+    }
+    result |= {f"p2.mean.{name}": mean[name] for name in (*COLUMNS, DISTANCE)}
+    for name in (*COLUMNS, DISTANCE):
+        result |= {
+            f"p2.range.{name}.min": frame[name].min(),
+            f"p2.range.{name}.max": frame[name].max(),
+        }
+    place = plan.cells.iloc[table["cell"]]
+    for side in ("customer_country", "agent_country"):
+        country = place[side].to_numpy()
+        result[f"p2.chi2.{side}"] = chi_square(table[PURCHASE], country)
+        by_country = frame[DISTANCE].groupby(country)
+        for code, value in by_country.mean().items():
+            result[f"p2.distance.{NAMES[code]}.mean"] = value
+        for code, value in by_country.std().items():
+            result[f"p2.distance.{NAMES[code]}.sd"] = value
+    result["p2.encounters"] = float(len(frame))
+    result["p2.purchase_rate"] = 100 * mean[PURCHASE]
+    result["p2.agents_per_failure"] = len(frame) / (table["customer"].max() + 1)
+    for key, column in zip(("hypothesized", "excluded_country"), columns, strict=False):
+        error = np.sqrt(np.diag(column.covariance))
+        for term, estimate, se in zip(TERMS, column.estimate, error, strict=True):
+            result[f"t8.{key}.{term}.estimate"] = estimate
+            result[f"t8.{key}.{term}.std_error"] = se
+            result[f"t8.{key}.{term}.t_value"] = estimate / se
+            result[f"p2.logit.{term}"] = estimate
+    return result
+
+
+def certificates(published: Mapping[str, Printed], population: Population) -> dict[str, str]:
+    """Why a printed number cannot hold, by id."""
+    plan = population.plan
+    table = cells(published)
+    rows = country_rows(table, published)
+    mean = published["t7.mean.cultural_distance"].value
+    highest = spread_limits(table, rows, mean)[1]
+    american = table.loc[table["customer_country"] == "USA", "distance"]
+    result = {
+        "p2.distance.united_states.mean": (
+            f"distances of American customers run from {american.min():.0f} to "
+            f"{american.max():.0f}, so their mean is at least {american.min():.0f}"
+        ),
+        "p2.distance.united_states.sd": (
+            "distances of American customers have an SD of at most "
+            f"{np.ptp(american) / 2:.0f} at any mean"
+        ),
+        "t7.sd.cultural_distance": (
+            f"the country rows and the overall mean allow an SD of at most {highest:.3f}"
+        ),
+        "p2.range.cultural_distance.min": (
+            f"the smallest distance of a dyad within the range is {table['distance'].min():.0f}"
+        ),
+        "p2.range.cultural_distance.max": (
+            f"the largest distance of a dyad within the range is {table['distance'].max():.0f}"
+        ),
+    }
+    rate, number = pop.PURCHASE_RATE, published[f"t7.corr.{pop.ABILITY}.{PURCHASE}"]
+    ability = plan.moments[pop.ABILITY]
+    bound = (ability.mean - pop.RANGES[pop.ABILITY][0]) / ability.sd * np.sqrt(rate / (1 - rate))
+    result[number.id] = (
+        f"with ability at least {pop.RANGES[pop.ABILITY][0]} and {rate:.4f} buyers the "
+        f"correlation is at least {-bound:.3f}"
+    )
+    result["p2.purchase_rate"] = (
+        "3.6% and Table 7's mean .038 with SD .190 (a rate between 3.75% and 3.77%) cannot be one "
+        "sample"
+    )
+    size = plan.size
+    text, table7 = published["p2.mean.risk_aversion"], published["t7.mean.risk_aversion"]
+    whole = np.arange(
+        np.ceil((table7.value - table7.half_width) * size),
+        np.floor((text.value + text.half_width) * size) + 1,
+    )
+    if not len(whole):
+        result[text.id] = (
+            f"no whole number of years over {size} encounters rounds to both {text.printed} and "
+            f"Table 7's {table7.printed}"
+        )
+    for name in (pop.RISK, pop.DURATION, pop.VALUE):
+        low, high = pop.RANGES[name]
+        largest = pop.largest_sd(plan.moments[name].mean, low, high)
+        if plan.variant == "ranges":
+            result[f"t7.sd.{name}"] = (
+                f"on {low} to {high} with this mean the SD is at most {largest:.3f}"
+            )
+        else:
+            for end in ("min", "max"):
+                result[f"p2.range.{name}.{end}"] = (
+                    f"on {low} to {high} with the printed mean the SD is at most {largest:.3f}: "
+                    "the printed SD needs records beyond the range"
+                )
+    return result
+
+
+def calibration(
+    published: Mapping[str, Printed],
+    population: Population,
+    table: Table,
+    columns: Sequence[Column],
+) -> pd.DataFrame:
+    """Report of the calibration.
+
+    Returns
+    -------
+    DataFrame
+        Columns id, target, achieved_population, achieved_sample, slack (half-widths beyond the
+        printed digit), priority, certificate.
+    """
+    sample = achieved(table, population, columns)
+    reasons = certificates(published, population)
+    of_population = (
+        population.report.set_index("id") if population.tilt is not None else pd.DataFrame()
+    )
+    result = []
+    for id_, value in sample.items():
+        if id_ not in published:
+            continue
+        number = published[id_]
+        in_population = id_ in of_population.index
+        result.append(
+            {
+                "id": id_,
+                "target": number.value,
+                "achieved_population": (
+                    of_population.loc[id_, "achieved_population"] if in_population else np.nan
+                ),
+                "achieved_sample": float(value),
+                "slack": max(0.0, abs(value - number.value) / number.half_width - 1),
+                "priority": of_population.loc[id_, "priority"] if in_population else np.nan,
+                "certificate": reasons.get(id_, ""),
+            }
+        )
+    return pd.DataFrame(result)
