@@ -13,7 +13,7 @@ from synthetic.part2 import population as pop
 from synthetic.part2 import report
 from synthetic.part2.dyads import dyads
 from synthetic.part2.encounters import Table, draw
-from synthetic.part2.polish import polish
+from synthetic.part2.moves import polish
 from synthetic.part2.sources import raw_tables
 from synthetic.published import by_id
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from synthetic.part2 import population as pop
 from synthetic.part2.dyads import NAMES, cells, country_rows, spread_limits
 from synthetic.part2.encounters import Table
-from synthetic.part2.polish import Column
+from synthetic.part2.moves import Column
 from synthetic.part2.population import COLUMNS, DISTANCE, PURCHASE, TERMS, Population
 from synthetic.published import Printed
 
