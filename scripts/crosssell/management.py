@@ -299,7 +299,7 @@ def panels(tables: Mapping[str, pd.DataFrame], fits: Mapping[str, pd.DataFrame])
                 "segment",
                 "2%",
                 "Purchase rate (95% interval)",
-                "Predicted by the three-level model of Table 8; high is above the median, low below.",
+                "Predicted by the model of Table 8; high is above the median, low is not.",
             )
         )
         if _rows(values, "policy"):
