@@ -62,6 +62,11 @@ def write_parquet(table: pd.DataFrame, path: str | os.PathLike) -> None:
         table.to_parquet(part, index=False)
 
 
+def write_yaml(content: Any, path: str | os.PathLike) -> None:
+    """Write plain types as YAML, in their order."""
+    write_text(yaml.safe_dump(content, sort_keys=False), path)
+
+
 def read_yaml(path: str | os.PathLike) -> Any:
     """Content of a YAML file (plain types only)."""
     return yaml.safe_load(Path(path).read_text(encoding="utf-8"))

@@ -56,7 +56,7 @@ rule make_report:
     conda:
         "../../environment.yml"
     params:
-        config=lambda wildcards: [str(path) for path in workflow.configfiles],
+        config=dict(config),
     message:
         "Bundling tables, figures and the paper into the report"
     script:
