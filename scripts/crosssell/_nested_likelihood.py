@@ -445,8 +445,10 @@ def _logit(
     beta: np.ndarray, X: np.ndarray, y: np.ndarray, weight: np.ndarray
 ) -> tuple[np.ndarray, bool]:
     """Improve the coefficients (p,) of an ordinary logit; say whether they run away instead."""
+    eta = X @ beta
+    llf = weight @ (y * eta - np.logaddexp(0, eta))
     for _ in range(30):
-        prob = special.expit(X @ beta)
+        prob = special.expit(eta)
         score = X.T @ ((y - prob) * weight)
         try:
             information = X.T @ ((prob * (1 - prob) * weight)[:, None] * X)
@@ -455,9 +457,16 @@ def _logit(
             break
         # Under separation the likelihood flattens but the steps keep their length.
         decrement, reach = score @ step, np.abs(X @ step).max()
-        beta = beta + step
         if decrement < 1e-2 and reach < 0.5:
-            return beta, False
+            return beta + step, False
+        # Far from the maximum a full step may overshoot, outliers in X make it likely: halve it.
+        for _ in range(20):
+            eta = X @ (beta + step)
+            new = weight @ (y * eta - np.logaddexp(0, eta))
+            if new >= llf:
+                break
+            step = step / 2
+        beta, llf = beta + step, new
     return beta, True
 
 

@@ -406,3 +406,16 @@ def test_weights_must_be_those_of_whole_groups(data):
     weights = np.arange(len(data), dtype=float)
     with pytest.raises(errors.DataError, match="differ within a customer"):
         NestedLogitModel.from_formula(FORMULA, GROUPS, data, weights=weights)
+
+
+@pytest.mark.parametrize(("seed", "spread"), [(1, 1.0), (1, 2.0), (2, 1.5)])
+def test_a_heavy_tail_is_no_separation(seed, spread):
+    """Full Newton steps of the starting logit run away on these data, though a maximum exists."""
+    rng = np.random.default_rng(seed)
+    n = 4000
+    x = np.exp(spread * rng.normal(size=n))
+    y = (rng.random(n) < special.expit(-6 + 0.6 * np.minimum(x, 6))).astype(float)
+    data = pd.DataFrame({"intercept": 1.0, "x": x})
+    fit = NestedLogitModel(y, data, pd.DataFrame({"g": rng.integers(0, 400, n)})).fit()
+    logit = sm.GLM(y, data, family=sm.families.Binomial()).fit()
+    assert fit.llf >= logit.llf - 1e-6
