@@ -68,7 +68,7 @@ class Column:
 
 
 # While coefficients are far from their targets, the spreads follow their own score between these.
-SPREADS_LOW, SPREADS_HIGH = np.array([0.06, 0.4]), np.array([0.3, 1.6])
+SPREADS_LOW, SPREADS_HIGH = np.array([0.06, 0.2]), np.array([0.3, 1.6])
 CLOSE = 20.0  # half-widths from the target within which it pays to fit the model
 
 
@@ -126,10 +126,7 @@ def look(table: Table, plan: Design, column: str, spreads: Array) -> Column:
 
 @dataclass(frozen=True)
 class Moves:
-    """A pool of moves: single ones, no two of which touch the same customer, and divisible ones.
-
-    A divisible move changes many encounters of a dyad and can be made in part, by a random share
-    of them.
+    """A pool of moves, no two of which touch the same customer.
 
     Attributes
     ----------
@@ -141,19 +138,17 @@ class Moves:
         Index into `COLUMNS` of the variable that changes.
     value : ndarray, shape (a,)
         Its new value.
-    divisible : ndarray of bool, shape (m,)
     """
 
     row: NDArray[np.int64]
     move: NDArray[np.int64]
     column: NDArray[np.int64]
     value: Array
-    divisible: NDArray[np.bool_]
 
     @property
     def number(self) -> int:
         """Number of moves."""
-        return len(self.divisible)
+        return int(self.move.max(initial=-1)) + 1
 
 
 FINE_STEP = {pop.ABILITY: 1.0, pop.DURATION: 1.0, pop.SEVERITY: 0.25}
@@ -162,8 +157,13 @@ FINE_STEP = {pop.ABILITY: 1.0, pop.DURATION: 1.0, pop.SEVERITY: 0.25}
 BUYERS, EXTREME = 0.5, 0.5
 
 
-def pool(table: Table, plan: Design, size: int, fine: float, rng: np.random.Generator) -> Moves:
-    """Random moves: values of other encounters in the cell, or (a share `fine`) smallest steps."""
+def pool(
+    table: Table, plan: Design, size: int, fine: float, batch: int, rng: np.random.Generator
+) -> Moves:
+    """Random moves: values of other encounters in the cell, or (a share `fine`) smallest steps.
+
+    With `batch`, all other customers in batches of that many, see `batches`.
+    """
     buyers = np.flatnonzero(table[PURCHASE] == 1)
     z = _standardised(table, plan)
     leverage = sum(np.abs(z[name]) for name in COLUMNS)
@@ -207,32 +207,59 @@ def pool(table: Table, plan: Design, size: int, fine: float, rng: np.random.Gene
     length = end - begin
     move = np.repeat(np.arange(len(drawn)), length)
     row = np.repeat(begin - np.cumsum(length) + length, length) + np.arange(length.sum())
-    single = Moves(row, move, column[move], value[move], np.zeros(len(drawn), dtype=bool))
-    return single if fine > 0.6 else _joined(single, stretches(table, plan, rng))
+    single = Moves(row, move, column[move], value[move])
+    if not batch:
+        return single
+    touched = np.zeros(table["customer"][-1] + 1, dtype=bool)
+    touched[table["customer"][row]] = True
+    return _joined(single, batches(table, ~touched[table["customer"]], batch, rng))
 
 
-STRETCH = 1.2  # factor of a divisible move on ability above its minimum
+STRETCH = 1.25  # factor of a batch's move on ability or duration above its minimum
+SHIFT = {pop.SEVERITY: 0.5, pop.RISK: 1.0, pop.VALUE: 1.0}  # and shift of the others
 
 
-def stretches(table: Table, plan: Design, rng: np.random.Generator) -> Moves:
-    """Divisible moves: longer or shorter queues for a dyad's buyers, or for its non-buyers."""
-    low, high = pop.RANGES[pop.ABILITY]
-    large = plan.dyad_share * plan.size >= pop.SMALL_DYAD
-    rows, moves, values = [], [], []
-    for k in np.flatnonzero(large):
-        for y in (0, 1):
-            row = np.flatnonzero((table["dyad"] == k) & (table[PURCHASE] == y))
-            above = table[pop.ABILITY][row] - low
-            for factor in (STRETCH, 1 / STRETCH):
-                rows.append(row)
-                moves.append(np.full(len(row), len(moves)))
-                values.append(
-                    np.minimum(high, low + np.floor(above * factor + rng.random(len(row))))
-                )
-    row = np.concatenate(rows)
-    column = np.full(len(row), COLUMNS.index(pop.ABILITY))
-    divisible = np.ones(len(moves), dtype=bool)
-    return Moves(row, np.concatenate(moves), column, np.concatenate(values), divisible)
+def batches(table: Table, free: NDArray[np.bool_], number: int, rng: np.random.Generator) -> Moves:
+    """Moves of many customers of one kind at once: a little more or less of one variable.
+
+    Kinds are a dyad's customers with and without a purchase, with and without a record beyond the
+    ranges. Such records keep the value that is beyond.
+
+    Parameters
+    ----------
+    table : dict of str to ndarray, shape (n,)
+    free : ndarray of bool, shape (n,)
+        Encounters of the customers that may be moved, each by one batch at most.
+    number : int
+        Customers in a batch.
+    rng : numpy.random.Generator
+    """
+    customer, n_customers = table["customer"], table["customer"][-1] + 1
+    bought = np.bincount(customer, table[PURCHASE], n_customers)[customer] > 0
+    strange = np.logical_or.reduce([table[name] > pop.RANGES[name][1] for name in OWN])
+    way = rng.integers(0, 2 * len(COLUMNS), n_customers)[customer]
+    key = 2 * len(COLUMNS) * (4 * table["dyad"] + 2 * bought + strange) + way
+    lot = rng.random(n_customers)[customer]
+    row = np.lexsort([lot, key])
+    row = row[free[row]]
+    fresh = np.r_[True, np.diff(customer[row]) != 0]
+    newly = np.r_[True, np.diff(key[row]) != 0]
+    count = np.cumsum(fresh) - 1
+    count -= np.maximum.accumulate(np.where(newly, count, 0))
+    move = np.cumsum(newly | (fresh & (count % number == 0))) - 1
+    column, sign = way[row] // 2, 2 * (way[row] % 2) - 1
+    value = np.empty(len(row))
+    for j, name in enumerate(COLUMNS):
+        low, high = pop.RANGES[name]
+        mine = column == j
+        now = table[name][row[mine]]
+        if name in SHIFT:
+            changed = now + sign[mine] * SHIFT[name]
+        else:
+            factor = STRETCH ** sign[mine].astype(float)
+            changed = low + np.floor((now - low) * factor + rng.random(mine.sum()))
+        value[mine] = np.where((changed > high) | (changed < low), now, changed)
+    return Moves(row, move, column, value)
 
 
 def _joined(first: Moves, second: Moves) -> Moves:
@@ -241,7 +268,6 @@ def _joined(first: Moves, second: Moves) -> Moves:
         np.r_[first.move, second.move + first.number],
         np.r_[first.column, second.column],
         np.r_[first.value, second.value],
-        np.r_[first.divisible, second.divisible],
     )
 
 
@@ -360,24 +386,20 @@ def effects(table: Table, plan: Design, columns: list[Column], moves: Moves) -> 
 
 
 PRICE = 50.0  # moves that a programme spends on one half-width
+DYAD_PRICE = 400.0  # and on one unit of `population.dyad_room`
 
 
-def choose(effect: Array, gap: Array, divisible: NDArray[np.bool_]) -> Array:
+def choose(effect: Array, gap: Array, price: Array) -> NDArray[np.bool_]:
     """Fewest moves that bring every gap within `AIM` half-widths, by a linear programme.
 
-    What the pool cannot bring inside costs `PRICE` moves per half-width. The few single moves that
-    are fractional at the vertex are rounded; divisible ones stay fractional.
-
-    Returns
-    -------
-    ndarray, shape (moves,)
-        Share of each move to make: 0 or 1 for single moves.
+    What the pool cannot bring inside costs `price` moves per half-width. The vertex's few
+    fractional moves are rounded.
     """
     k, m = effect.shape
     slack = sparse.identity(k)
     block = sparse.csr_matrix(effect)
     solution = linprog(
-        np.r_[np.ones(m), np.full(2 * k, PRICE)],
+        np.r_[np.ones(m), price, price],
         A_ub=sparse.vstack(
             [
                 sparse.hstack([block, -slack, slack]),
@@ -390,8 +412,7 @@ def choose(effect: Array, gap: Array, divisible: NDArray[np.bool_]) -> Array:
     )
     if solution.status != 0:
         raise SampleError(f"the programme over moves failed: {solution.message}")
-    share = solution.x[:m]
-    return np.where(divisible, share, share > 0.5)
+    return solution.x[:m] > 0.5
 
 
 def polish(
@@ -400,8 +421,8 @@ def polish(
     rng: np.random.Generator,
     *,
     columns: tuple[str, ...] = ("hypothesized", "excluded_country"),
-    rounds: int = 12,
-    size: int = 5000,
+    rounds: int = 40,
+    pool_size: int = 5000,
 ) -> tuple[Table, list[Column]]:
     """Move values until Table 7 and the columns of Table 8 print as published.
 
@@ -416,8 +437,8 @@ def polish(
         Columns of Table 8 to bring to their printed coefficients.
     rounds : int
         Most programmes solved.
-    size : int
-        Moves per pool.
+    pool_size : int
+        Single moves per pool.
 
     Returns
     -------
@@ -444,18 +465,21 @@ def polish(
             best = worst, {name: values.copy() for name, values in table.items()}, fits
         if worst < 0.95:
             break
-        fine = np.interp(np.log10(worst), [0.0, 1.5, 2.5], [0.95, 0.5, 0.0])
-        moves = pool(table, plan, size, fine, rng)
+        size = np.log10(worst)
+        fine = np.interp(size, [0.0, 1.5, 2.0], [0.95, 0.5, 0.0])
+        batch = int(np.interp(size, [0.5, 1.0, 2.0, 3.0], [0, 3, 12, 60]))
+        moves = pool(table, plan, pool_size, fine, batch, rng)
         effect = effects(table, plan, fits, moves)
         away = np.r_[gap, np.zeros(len(COLUMNS)), dyad_gaps(table, plan, fits)]
-        chosen = choose(effect, away, moves.divisible)
-        made = rng.random(len(moves.row)) < chosen[moves.move]
-        # single moves are made last: they are the exact ones
+        price = np.full(len(away), PRICE)
+        price[len(gap) + len(COLUMNS) :] = DYAD_PRICE
+        chosen = choose(effect, away, price)
+        made = chosen[moves.move]
         for j, name in enumerate(COLUMNS):
-            for kind in (True, False):
-                mine = made & (moves.column == j) & (moves.divisible[moves.move] == kind)
-                table[name][moves.row[mine]] = moves.value[mine]
-        logger.info("  %d moves", chosen.sum())
+            mine = made & (moves.column == j)
+            table[name][moves.row[mine]] = moves.value[mine]
+        promised = np.abs(away + effect @ chosen)[: len(gap)].max()
+        logger.info("  %d moves of %d, promised %.1f", chosen.sum(), moves.number, promised)
         fits = [
             look(table, plan, column, fit.spreads)
             for column, fit in zip(columns, fits, strict=True)
