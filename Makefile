@@ -12,8 +12,10 @@ export MKL_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1
 export PYTHONHASHSEED := 0
 
-.PHONY: all quick test bench lint lock docs clean distclean help
+.PHONY: setup all quick test bench lint lock docs clean distclean help
 .DEFAULT_GOAL := all
+
+setup: $(STAMP)  ## install only
 
 all: $(STAMP)  ## set up, then data, estimates, tables, figures, paper and report
 	@snakemake --cores $(CORES)

@@ -151,13 +151,14 @@ def _lookup(table: pd.DataFrame, key: str, value: str, asked: pd.Series, name: s
     if not series.index.is_unique:
         repeated = sorted(series.index[series.index.duplicated()].unique())[:5]
         raise DataError(f"{name}.{key} must be unique; repeated: {repeated}. Keep one row each.")
-    missing = asked[~asked.isin(series.index)]
+    place = series.index.get_indexer(asked)
+    missing = asked[place < 0]
     if len(missing):
         raise DataError(
             f"{len(missing)} rows refer to a {key} that {name} lacks, for example "
             f"{missing.iloc[0]!r}. Add the missing rows to {name} or drop the references."
         )
-    return asked.map(series)
+    return series.iloc[place].set_axis(asked.index)
 
 
 def build(

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from crosssell import settings
 from crosssell.errors import CrossSellError
+from crosssell.firm import configuration, shrinking
+from crosssell.io import read_yaml
 
 # Results may derive from confidential data: readable by their owner only.
 os.umask(0o077)
@@ -11,22 +13,37 @@ os.umask(0o077)
 try:
     settings.check(config, Path(workflow.basedir, "workflow/schemas/config.yaml"))
     SPECS = settings.specs(Path(workflow.basedir, "workflow/specs"))
+    FIRM = configuration.load(config["firm"]) if "firm" in config else None
 except CrossSellError as error:
     # Not a WorkflowError, which would add where in this file it was raised.
     sys.exit(str(error))
 
 RESULTS = Path(config["results"])
 LOGS = Path("logs", RESULTS.name)
-COMPLETE = set(config["studies"]) == {"part1", "part2"}
+COMPLETE = not FIRM and set(config["studies"]) == {"part1", "part2"}
 ESSAYS = {"part1": "Essay I", "part2": "Essay II"}
 RAW = {
     "part1": "customers models encounters failures agents sales survey".split(),
     "part2": "customers models encounters failures agents agent_days sales".split(),
 }
+if FIRM:
+    # Another firm's data take the place of the synthetic firm, in a results folder of their own.
+    RESULTS, LOGS = RESULTS / FIRM.name, LOGS / FIRM.name
+    ESSAYS["telecom"] = "Inbound calls"
+    config["studies"] = FIRM.studies
+    RAW = {study: sorted(FIRM.tables) for study in FIRM.studies}
+    SPECS, LAYOUTS = shrinking.for_firm(
+        SPECS,
+        read_yaml(Path(workflow.basedir, "workflow/specs/firm.yaml")),
+        FIRM,
+        str(RESULTS / "layouts"),
+    )
+
+PUBLISHED = sorted(str(path) for path in Path("synthetic/published").glob("*.yaml"))
 
 
 wildcard_constraints:
-    study="part1|part2",
+    study="part1|part2|telecom",
     model="[a-z0-9_]+",
     sample="[a-z0-9_]+",
 

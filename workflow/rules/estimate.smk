@@ -20,6 +20,7 @@ rule fit_model:
         model=lambda wildcards: SPECS["models"][wildcards.study][wildcards.model],
         sample=lambda wildcards: SPECS["samples"][wildcards.study][wildcards.sample],
         seed=config["seed"],
+        minimum_cell=FIRM.minimum_cell if FIRM else 0,
         resampling=config["resampling"],
     message:
         "Estimating {wildcards.model} of {wildcards.study} on the sample {wildcards.sample}"

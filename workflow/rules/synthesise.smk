@@ -1,6 +1,3 @@
-PUBLISHED = sorted(str(path) for path in Path("synthetic/published").glob("*.yaml"))
-
-
 rule make_firm_part1:
     input:
         published=PUBLISHED,

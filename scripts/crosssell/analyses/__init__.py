@@ -8,8 +8,10 @@ and simple tests), `selection` (Essay I's model), `purchases` (Essay II's).
 from crosssell.analyses import (  # noqa: F401 (they register)
     curves,
     describe,
+    policies,
     purchases,
     selection,
+    telecom,
 )
 from crosssell.analyses.registry import ANALYSES, run
 
