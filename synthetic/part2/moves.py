@@ -386,7 +386,7 @@ def effects(table: Table, plan: Design, columns: list[Column], moves: Moves) -> 
 
 
 PRICE = 50.0  # moves that a programme spends on one half-width
-DYAD_PRICE = 400.0  # and on one unit of `population.dyad_room`
+DYAD_PRICE = 1000.0  # and on one unit of `population.dyad_room`
 
 
 def choose(effect: Array, gap: Array, price: Array) -> NDArray[np.bool_]:
