@@ -25,7 +25,7 @@ __all__ = ["draw_rows", "exact_rows", "make"]
 Mode = Literal["exact", "draw"]
 Size = Literal["full", "quick"]
 QUICK = 8  # one customer in so many
-ATTEMPTS = 5  # streams tried when whole numbers refuse to meet the conditions
+ATTEMPTS = 8  # streams tried when whole numbers refuse to meet the conditions
 
 
 def make(

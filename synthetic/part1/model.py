@@ -10,7 +10,7 @@ what :mod:`synthetic.part1.population` searches for.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -80,6 +80,7 @@ STANDARD_ERRORS = {
     "cross_sell_related": 1.0,
 }
 
+INSET = 0.7  # of a share's half-width, so that a sample of whole customers still prints it
 EXACT, FIRM, SOFT = 1e4, 1e2, 1.0  # priorities, in nats per squared half-width
 
 
@@ -283,7 +284,8 @@ def _segment(id: str, risk: int | None, functionality: int | None) -> Constraint
             inside &= rows["product_functionality"] == functionality
         return inside
 
-    return c.share(by_id()[id], holds, EXACT, unit=100)
+    found = c.share(by_id()[id], holds, EXACT, unit=100)
+    return replace(found, half_width=INSET * found.half_width)
 
 
 def looks(truth: Truth) -> list[Constraint]:

@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
+ROUGHLY = 0.5  # of a score's sampling error; exact scores would lean on few support points
 FULL_MEANS = tuple(f"p1.mean.{column}" for column in COLUMNS[:3])
 
 
@@ -59,7 +60,7 @@ def reweigh(population: Population, truth: Truth, buyers: Mapping[str, Array]) -
         np.vstack([score, system.F]),
         base,
         np.r_[wanted, (system.target * model.customers() - of_buyers) / declined],
-        np.r_[0.01 * noise, INSIDE * system.half_width * model.customers() / declined],
+        np.r_[ROUGHLY * noise, INSIDE * system.half_width * model.customers() / declined],
         model.FIRM,
     ).weights
 
@@ -189,6 +190,7 @@ def polish(rows: dict[str, Array], buyers: Mapping[str, Array], truth: Truth) ->
             lower=np.repeat([BOUNDS[c][0] for c in moving], size),
             upper=np.repeat([BOUNDS[c][1] for c in moving], size),
             tolerance=1e-8,
+            max_iterations=250,
         )
         rows = {**rows, **dict(zip(moving, x.reshape(len(moving), size), strict=True))}
         if column == "agent_resolution_ability":
