@@ -608,8 +608,10 @@ def fit_quadrature(
         OUTER_NODES[0] if has_outer else 1,
         1 if not has_inner else INNER_NODES[0] if sd < 1 else 16 if sd < 2 else 32,
     )
+    # With so few nodes the value moves by hundredths when the nodes are centred anew: a fall of that
+    # size must not stop the search for a mere start.
     point, rough_iterations = _newton(
-        recentred(*rough), theta, free, tolerance=1e-2, slack=1e-3, max_iter=max_iter
+        recentred(*rough), theta, free, tolerance=1e-2, slack=5e-2, max_iter=max_iter
     )
     theta = point.theta
     centres = like.centres(theta, centres)
@@ -618,15 +620,23 @@ def fit_quadrature(
         outer, inner, error = _choose_nodes(like.rows(theta), centres, *theta[like.p :])
     else:
         outer, inner = (nodes[0] if has_outer else 1), (nodes[1] if has_inner else 1)
-    point, iterations = _newton(
-        recentred(outer, inner),
-        theta,
-        free,
-        tolerance=DECREMENT_TOLERANCE,
-        slack=2 * NODE_TOLERANCE,
-        max_iter=max_iter,
-        hessian=point.hessian,
-    )
+    for more in (1, 2, 4):
+        try:
+            point, iterations = _newton(
+                recentred(more * outer, more * inner if has_inner else inner),
+                theta,
+                free,
+                tolerance=DECREMENT_TOLERANCE,
+                slack=2 * NODE_TOLERANCE,
+                max_iter=max_iter,
+                hessian=point.hessian,
+            )
+            break
+        except ConvergenceError:
+            # The standard deviations grew past what the nodes were chosen for.
+            if nodes is not None or more == 4:
+                raise
+    outer, inner = more * outer, more * inner if has_inner else inner
     details = {
         "outer_nodes": int(np.max(outer)),
         "inner_nodes": int(inner),
@@ -755,6 +765,12 @@ def fit_pql(
             )
         prob = special.expit(eta)
         W = prob * (1 - prob)
+        if not W.min() > 1e-300:
+            raise ConvergenceError(
+                f"PQL's linearisation breaks down: {np.sum(W <= 1e-300)} fitted probabilities "
+                "have reached 0 or 1.",
+                "Look for outlying values of the regressors, or use quadrature.",
+            )
         Z = np.column_stack([like.X, eta + (y - prob) / W])
         WZ = W[:, None] * Z
         by_group, w_group = sums @ WZ, sums @ W
