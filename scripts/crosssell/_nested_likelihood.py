@@ -608,8 +608,8 @@ def fit_quadrature(
         OUTER_NODES[0] if has_outer else 1,
         1 if not has_inner else INNER_NODES[0] if sd < 1 else 16 if sd < 2 else 32,
     )
-    # With so few nodes the value moves by hundredths when the nodes are centred anew: a fall of that
-    # size must not stop the search for a mere start.
+    # With so few nodes the value moves by hundredths when the nodes are centred anew: a fall of
+    # that size must not stop the search for a mere start.
     point, rough_iterations = _newton(
         recentred(*rough), theta, free, tolerance=1e-2, slack=5e-2, max_iter=max_iter
     )

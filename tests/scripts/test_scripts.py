@@ -63,21 +63,25 @@ def test_a_users_mistake_is_a_message_and_leaves_nothing_behind(run, raw_files, 
     assert not target.exists()
 
 
-def test_fit_model_writes_tidy_estimates_and_a_sidecar(run, tmp_path):
+def test_fit_models_writes_tidy_estimates_and_a_sidecar_for_each(run, tmp_path):
     data = tmp_path / "analysis.parquet"
     pd.DataFrame({"y": [1.0, 2.0, 4.0, 3.0], "x": [0.0, 1.0, 2.0, 3.0]}).to_parquet(data)
-    output = Files(csv=str(tmp_path / "a.b.c.csv"), json=str(tmp_path / "a.b.c.json"))
+    names = ["a.b.c", "a.b.full"]
+    output = Files(
+        csv=[str(tmp_path / f"{name}.csv") for name in names],
+        json=[str(tmp_path / f"{name}.json") for name in names],
+    )
+    model = {"analysis": "ols", "outcome": "y", "terms": ["x"], "samples": ["c", "full"]}
+    samples = {"a.b.c": {"where": {"x": [0, 1, 2]}}, "a.b.full": {}}
     params = SimpleNamespace(
-        model={"analysis": "ols", "outcome": "y", "terms": ["x"]},
-        sample={"where": {"x": [0, 1, 2]}},
+        fits={name: {"model": model, "sample": samples[name]} for name in names},
         seed=1,
+        minimum_cell=0,
         resampling={"bootstrap": 20, "holdout": 20},
     )
-    wildcards = {"study": "a", "model": "b", "sample": "c"}
-    run("fit_model", input=Files(data=str(data)), output=output, params=params, wildcards=wildcards)
-    table = pd.read_csv(output.csv).set_index("term")
-    assert table.loc["x", "estimate"] == pytest.approx(1.5)
+    run("fit_models", input=Files(data=str(data)), output=output, params=params)
+    slopes = [pd.read_csv(path).set_index("term").loc["x", "estimate"] for path in output.csv]
+    assert slopes == pytest.approx([1.5, 0.8])
     sidecar = json.loads((tmp_path / "a.b.c.json").read_text())
-    assert sidecar["n"] == 3
-    assert sidecar["seed"] == 1
+    assert (sidecar["n"], sidecar["seed"], sidecar["sample"]) == (3, 1, "c")
     assert "numpy" in sidecar["versions"]

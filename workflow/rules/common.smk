@@ -81,3 +81,22 @@ def fits(study=None):
         for name, model in SPECS["models"][s].items()
         for sample in model.get("samples", ["full"])
     ]
+
+
+def spec_of(fit):
+    """Model and sample specification of a fit `study.model.sample`."""
+    study, model, sample = fit.split(".")
+    return {
+        "model": SPECS["models"][study][model],
+        "sample": SPECS["samples"][study][sample],
+    }
+
+
+def batches(study):
+    """Fits of a study by batch, empty batches left out."""
+    heavy = {name for name in fits(study) if spec_of(name)["model"].get("heavy")}
+    named = {
+        "light": [name for name in fits(study) if name not in heavy],
+        "heavy": sorted(heavy),
+    }
+    return {batch: names for batch, names in named.items() if names}
