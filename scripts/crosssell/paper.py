@@ -146,7 +146,7 @@ class _Page:
     def table(self, name: str) -> str:
         """A table as a float: caption above, notes below."""
         self.placed.add(f"table {name}")
-        title = re.sub(r"^(Part|Essay) I+: ", "", self.tables[name]["title"])
+        title = _without_essay(self.tables[name]["title"])
         return (
             rf"\begin{{table}}[tp]\centering\caption{{{tex_escape(title)}}}\label{{table:{name}}}"
             rf"\tablebody{{tables/{name}.tex}}\input{{tables/{name}.notes.tex}}\end{{table}}"
@@ -155,13 +155,18 @@ class _Page:
     def figure(self, name: str) -> str:
         """A figure as a float: caption below."""
         self.placed.add(f"figure {name}")
-        caption = re.sub(r"^(Part|Essay) I+: ", "", self.figures[name]["caption"])
-        caption = caption[:1].upper() + caption[1:]
+        caption = _without_essay(self.figures[name]["caption"])
         return (
             r"\begin{figure}[tp]\centering"
             rf"\includegraphics[width=\linewidth,height=.72\textheight,keepaspectratio]{{figures/{name}.pdf}}"
             rf"\caption{{{tex_escape(caption)}}}\label{{figure:{name}}}\end{{figure}}"
         )
+
+
+def _without_essay(caption: str) -> str:
+    """A caption without the essay's name, which the section says."""
+    text = re.sub(r"^(Part|Essay) I+: ", "", caption)
+    return text[:1].upper() + text[1:]
 
 
 def write(
