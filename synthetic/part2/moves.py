@@ -154,7 +154,7 @@ class Moves:
 FINE_STEP = {pop.ABILITY: 1.0, pop.DURATION: 1.0, pop.SEVERITY: 0.25}
 # Beside encounters at random, as shares of their number: buyers, whose moves shift the scores by
 # the whole change, and encounters drawn by how extreme their values are.
-BUYERS, EXTREME = 0.5, 0.5
+BUYERS, EXTREME = 1.0, 0.5
 
 
 def pool(
@@ -176,12 +176,15 @@ def pool(
     drawn = drawn[np.unique(table["customer"][drawn], return_index=True)[1]]
     small = rng.random(len(drawn)) < fine
     names = np.array(COLUMNS)
+    # a variable is moved the oftener the more extreme its value is
+    odds = np.stack([np.abs(z[name][drawn]) for name in COLUMNS])
+    odds = np.cumsum(0.3 / len(COLUMNS) + 0.7 * odds / odds.sum(axis=0), axis=0)
     column = np.where(
         small,
         rng.choice(
             [names.tolist().index(name) for name in FINE_STEP], len(drawn), p=[0.6, 0.1, 0.3]
         ),
-        rng.integers(0, len(COLUMNS), len(drawn)),
+        (rng.random(len(drawn)) > odds).sum(axis=0).clip(max=len(COLUMNS) - 1),
     )
     # donors: a random encounter of the same cell; the table is sorted by cell
     first = np.searchsorted(table["cell"], table["cell"][drawn], side="left")
@@ -385,8 +388,8 @@ def effects(table: Table, plan: Design, columns: list[Column], moves: Moves) -> 
     return np.stack([*result, *residuals])
 
 
-PRICE = 50.0  # moves that a programme spends on one half-width
-DYAD_PRICE = 1000.0  # and on one unit of `population.dyad_room`
+PRICE = 3000.0  # moves that a programme spends on one half-width
+DYAD_PRICE = 20.0  # and on one unit of `population.dyad_room`
 
 
 def choose(effect: Array, gap: Array, price: Array) -> NDArray[np.bool_]:
@@ -461,13 +464,14 @@ def polish(
             worst,
             [f.spreads.round(3).tolist() for f in fits],
         )
-        if best is None or worst < best[0]:
-            best = worst, {name: values.copy() for name, values in table.items()}, fits
+        away = np.maximum(np.abs(gap) - 1, 0).sum()
+        if best is None or away < best[0]:
+            best = away, {name: values.copy() for name, values in table.items()}, fits
         if worst < 0.95:
             break
         size = np.log10(worst)
         fine = np.interp(size, [0.0, 1.5, 2.0], [0.95, 0.5, 0.0])
-        batch = int(np.interp(size, [0.5, 1.0, 2.0, 3.0], [0, 3, 12, 60]))
+        batch = int(np.interp(size, [0.5, 1.0, 2.0, 3.0, 4.0], [0, 2, 6, 15, 60]))
         moves = pool(table, plan, pool_size, fine, batch, rng)
         effect = effects(table, plan, fits, moves)
         away = np.r_[gap, np.zeros(len(COLUMNS)), dyad_gaps(table, plan, fits)]

@@ -205,12 +205,13 @@ def plain_encounters(
     distance = plan.cells["distance"].to_numpy()[cell]
     country = plan.cells["customer_country"].to_numpy()[cell]
     france = country == LEFT_OUT
-    # French calls go to agents with short queues or very busy ones.
-    busy = rng.random(n) < np.where(france, 0.25, 0.2)
+    # Most French calls go to agents with the shortest queues, some to very busy ones: buyers are
+    # then as many in France as far away, which the tiny correlation with distance asks for.
+    busy = rng.random(n) < np.where(france, 0.19, 0.2)
     ability = np.where(
         busy,
-        rng.lognormal(np.where(france, 5.0, 4.6), 0.8),
-        rng.lognormal(np.where(france, 2.0, 3.0), np.where(france, 1.0, 0.8)),
+        rng.lognormal(np.where(france, 5.35, 4.6), np.where(france, 0.5, 0.8)),
+        rng.lognormal(np.where(france, 1.2, 3.0), np.where(france, 1.0, 0.8)),
     )
     severity = (
         1 + np.round(24 * rng.beta(np.where(france, 0.6, 0.5), np.where(france, 0.7, 0.8))) / 4
