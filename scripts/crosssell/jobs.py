@@ -16,9 +16,9 @@ from crosssell.errors import CrossSellError
 def job(snakemake: Any) -> Iterator[logging.Logger]:
     """Run a script's work under its rule's log.
 
-    Messages and warnings go to the rule's log file and to the terminal. An error of the package's own kind is a
-    user's to mend: its text is shown without a traceback and the job ends with status 1. Any other
-    exception is a fault of ours and keeps its traceback.
+    Messages and warnings go to the rule's log file and to the terminal. An error of the package's
+    own kind is a user's to mend: its text is shown without a traceback and the job ends with
+    status 1. Any other exception is a fault of ours and keeps its traceback.
 
     Parameters
     ----------

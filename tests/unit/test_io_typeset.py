@@ -11,9 +11,14 @@ from crosssell.errors import DataError
 def test_a_write_that_fails_leaves_what_was_there(tmp_path):
     target = tmp_path / "a.txt"
     io.write_text("old", target)
-    with pytest.raises(RuntimeError), io.replacing(target) as part:
-        part.write_text("half")
-        raise RuntimeError
+
+    def half_a_write():
+        with io.replacing(target) as part:
+            part.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        half_a_write()
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
 
@@ -41,9 +46,7 @@ def test_a_missing_raw_file_is_named(tmp_path):
 def document(folder, body):
     source = folder / "paper.tex"
     fonts = r"\usepackage[T1]{fontenc}\usepackage{lmodern}"  # those of the paper
-    source.write_text(
-        rf"\documentclass{{article}}{fonts}\begin{{document}}{body}\end{{document}}"
-    )
+    source.write_text(rf"\documentclass{{article}}{fonts}\begin{{document}}{body}\end{{document}}")
     return source
 
 

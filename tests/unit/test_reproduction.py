@@ -41,7 +41,7 @@ def numbers():
     return Numbers(
         {
             "s.m.full": table.reindex(columns=["equation", "term", *FIELDS]).astype(
-                {f: float for f in FIELDS}
+                dict.fromkeys(FIELDS, float)
             )
         }
     )
