@@ -69,7 +69,7 @@ class Column:
 
 # While coefficients are far from their targets, the spreads follow their own score between these.
 SPREADS_LOW, SPREADS_HIGH = np.array([0.06, 0.2]), np.array([0.3, 1.6])
-CLOSE = 20.0  # half-widths from the target within which it pays to fit the model
+CLOSE = 1500.0  # half-widths from the target within which it pays to fit the model
 
 
 def column_model(table: Table, plan: Design, column: str) -> tuple[NestedLogitModel, Column]:
@@ -110,6 +110,9 @@ def look(table: Table, plan: Design, column: str, spreads: Array) -> Column:
         fit = model.fit(start_params=params)
         estimate = fit.params.loc["outcome"].to_numpy()
         spreads_next = fit.params.loc["sd"].to_numpy()
+        covariance = fit.cov_params().loc["outcome", "outcome"].to_numpy()
+        params = np.r_[base.target, spreads_next]
+        parts = model.score_obs(params)
     offset = np.zeros(len(base.rows))
     residual = parts[("outcome", "intercept")].to_numpy()
     expected = np.clip(table[PURCHASE][base.rows] - residual, 1e-9, 1 - 1e-9)
@@ -389,7 +392,7 @@ def effects(table: Table, plan: Design, columns: list[Column], moves: Moves) -> 
 
 
 PRICE = 3000.0  # moves that a programme spends on one half-width
-DYAD_PRICE = 20.0  # and on one unit of `population.dyad_room`
+DYAD_PRICE = 300.0  # and on one unit of `population.dyad_room`
 
 
 def choose(effect: Array, gap: Array, price: Array) -> NDArray[np.bool_]:
@@ -471,9 +474,11 @@ def polish(
             break
         size = np.log10(worst)
         fine = np.interp(size, [0.0, 1.5, 2.0], [0.95, 0.5, 0.0])
-        batch = int(np.interp(size, [0.5, 1.0, 2.0, 3.0, 4.0], [0, 2, 6, 15, 60]))
+        batch = int(np.interp(size, [0.0, 1.0, 2.0, 3.0, 4.0], [3, 2, 6, 15, 60]))
         moves = pool(table, plan, pool_size, fine, batch, rng)
         effect = effects(table, plan, fits, moves)
+        # a move larger than what is left would cost more when rounded than it brings
+        effect[:, np.abs(effect[: len(gap)]).max(axis=0) > max(2.0, worst / 2)] = 0.0
         away = np.r_[gap, np.zeros(len(COLUMNS)), dyad_gaps(table, plan, fits)]
         price = np.full(len(away), PRICE)
         price[len(gap) + len(COLUMNS) :] = DYAD_PRICE

@@ -99,6 +99,8 @@ class Design:
         Mean and SD aimed at, by variable.
     centre_remaining : mapping of str to float
         Means that centre the regressors without France.
+    columns : tuple of str
+        Columns of Table 8 aimed at.
     purchases : ndarray, shape (dyads,), or None
         Purchase rates by dyad, once chosen (see `choose_rates`).
     """
@@ -108,6 +110,7 @@ class Design:
     variant: Variant
     moments: Mapping[str, Moments]
     centre_remaining: Mapping[str, float]
+    columns: tuple[str, ...]
     purchases: Array | None = None
 
     @property
@@ -156,7 +159,12 @@ def largest_sd(mean: float, low: float, high: float) -> float:
     return float(np.sqrt((mean - low) * (high - mean)))
 
 
-def design(published: Mapping[str, Printed], cells: pd.DataFrame, variant: Variant) -> Design:
+def design(
+    published: Mapping[str, Printed],
+    cells: pd.DataFrame,
+    variant: Variant,
+    columns: tuple[str, ...],
+) -> Design:
     """Targets of a variant for the given dyads."""
     moments = {}
     for name in COLUMNS:
@@ -170,7 +178,7 @@ def design(published: Mapping[str, Printed], cells: pd.DataFrame, variant: Varia
     moments[DISTANCE] = Moments(float(mean), float(sd))
     moments[PURCHASE] = Moments(PURCHASE_RATE, float(np.sqrt(PURCHASE_RATE * (1 - PURCHASE_RATE))))
     centre = {name: value.mean for name, value in moments.items()}
-    return Design(published, cells, variant, moments, centre)
+    return Design(published, cells, variant, moments, centre, columns)
 
 
 # ------------------------------------------------------------------------------ plain encounters
@@ -324,6 +332,8 @@ def score_constraints(plan: Design, rows: Rows, base: Array) -> list[Constraint]
         ("all", "hypothesized", np.ones(len(base))),
         ("part", "excluded_country", rows["remaining"]),
     ):
+        if column not in plan.columns:
+            continue
         x, p = rows[f"x_{key}"], rows[f"p_{key}"]
         weight = base * member * p * (1 - p)
         total = np.maximum(np.bincount(dyad, weight, n_dyads), 1e-300)
@@ -375,7 +385,9 @@ def shape_constraints(plan: Design, rows: Rows) -> list[Constraint]:
         label, inside, share = plan.dyad_of_cell[1][k], rows["dyad"] == k, plan.dyad_share[k]
         room = dyad_room(plan)[k] / plan.size
         for key in ("all", "part"):
-            if key == "part" and label.startswith(LEFT_OUT):
+            if key == "part" and (
+                label.startswith(LEFT_OUT) or "excluded_country" not in plan.columns
+            ):
                 continue
             values = inside * (rows[PURCHASE] - rows[f"p_{key}"])
             result.append(form.wish(f"{key} {label}", lambda _, v=values: v, 0.0, room, SHAPE))
@@ -467,6 +479,7 @@ def populate(
     variant: Variant,
     rng: np.random.Generator,
     *,
+    columns: tuple[str, ...] = ("hypothesized",),
     calibrated: bool = True,
 ) -> Population:
     """Population of a variant: plain encounters, tilted to everything that is printed.
@@ -478,6 +491,8 @@ def populate(
         See `synthetic.part2.dyads.dyads`.
     variant : {"moments", "ranges"}
     rng : numpy.random.Generator
+    columns : tuple of str
+        Columns of Table 8 to calibrate to.
     calibrated : bool
         Whether to tilt at all; a plain population is there at once.
 
@@ -485,13 +500,13 @@ def populate(
     -------
     Population
     """
-    plan = design(published, cells, variant)
+    plan = design(published, cells, variant, columns)
     number = np.clip(SUPPORT * plan.share, 60, SUPPORT / 3).astype(np.int64)
     cell = np.repeat(np.arange(len(cells)), number)
     rows, weight = plain_encounters(plan, cell, rng)
     weight *= plan.share[cell] / np.bincount(cell, weight)[cell]
     plan = replace(plan, centre_remaining=_implied_means(plan))
-    p = _plain_probability(prepare(plan, rows))
+    p = _plain_probability(plan, prepare(plan, rows))
     both = {name: np.concatenate([values, values]) for name, values in rows.items()}
     both[PURCHASE] = np.repeat([0.0, 1.0], len(cell))
     base = np.concatenate([weight * (1 - p), weight * p])
@@ -537,8 +552,9 @@ def _implied_means(plan: Design) -> dict[str, float]:
     return centre | {RISK: RISK_REMAINING}
 
 
-def _plain_probability(rows: Rows) -> Array:
+def _plain_probability(plan: Design, rows: Rows) -> Array:
     """Purchase probability before tilting: the last column's outside France, else the first's."""
-    return np.minimum(
-        0.8, np.where(rows["remaining"] == 1, 1.05 * rows["p_part"], 1.15 * rows["p_all"])
-    )
+    p = rows["p_all"]
+    if "excluded_country" in plan.columns:
+        p = np.where(rows["remaining"] == 1, 1.05 * rows["p_part"], 1.15 * p)
+    return np.minimum(0.8, p)
