@@ -11,10 +11,7 @@ from synthetic.part1 import population as populations
 from synthetic.part1.population import Population
 from synthetic.published import by_id
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::crosssell.errors.CrossSellWarning"),
-    pytest.mark.xdist_group("part1"),  # one process builds the population for all
-]
+pytestmark = pytest.mark.filterwarnings("ignore::crosssell.errors.CrossSellWarning")
 
 
 @pytest.fixture(scope="module")

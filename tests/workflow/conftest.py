@@ -6,13 +6,6 @@ from pathlib import Path
 import pytest
 
 
-def pytest_collection_modifyitems(items):
-    """Tests of the workflow share what it has built, so one process runs them all."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("workflow"))
-
-
 def snakemake(folder: Path, *arguments: str, check: bool = True, **variables: str):
     """Run snakemake in a folder and return what it said."""
     done = subprocess.run(

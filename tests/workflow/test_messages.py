@@ -21,8 +21,8 @@ def test_configuration_mistakes_name_the_key(checkout, override, named):
     assert not (checkout / "results" / "data").exists()
 
 
-def test_missing_configuration_file_is_named(checkout):
-    done = snakemake(checkout, "-n", "--configfile", "config/none.yaml", check=False)
+def test_a_missing_file_is_named_with_its_key(checkout):
+    done = snakemake(checkout, "-n", "--config", "firm=config/none.yaml", check=False)
     assert done.returncode != 0
     assert "config/none.yaml" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
