@@ -19,5 +19,6 @@ with job(snakemake):
         tables={name: tables.layout(path) for name, path in snakemake.params.layouts.items()},
         figures=snakemake.params.figures,
         references=snakemake.input.references,
+        findings=paper.audit_rows(pd.read_csv(snakemake.input.audit, keep_default_na=False)),
     )
     io.write_text(source, snakemake.output.paper)

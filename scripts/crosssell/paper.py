@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,29 @@ def score_macros(summary: pd.DataFrame) -> dict[str, str]:
     """
     total = summary.iloc[-1].drop(["where", "role"])
     return {f"score.{verdict.replace(' ', '_')}": f"{count}" for verdict, count in total.items()}
+
+
+def audit_rows(findings: pd.DataFrame) -> list[dict[str, str]]:
+    """Findings of the audit that are not consistent, as the appendix shows them.
+
+    Parameters
+    ----------
+    findings : DataFrame
+        From `crosssell.audit.audit`.
+
+    Returns
+    -------
+    list of dict
+        Keys place (the first, and how many more), verdict and explanation.
+    """
+    rows = []
+    for finding in findings[findings["verdict"] != "consistent"].itertuples():
+        first, *more = finding.places.split("; ")
+        place = f"{first}, with {len(more)} more" if more else first
+        rows.append(
+            {"place": place, "verdict": finding.verdict, "explanation": finding.explanation}
+        )
+    return rows
 
 
 def bibliography(path: str | Path) -> dict[str, dict[str, str]]:
@@ -176,6 +199,7 @@ def write(
     tables: Mapping[str, Mapping[str, Any]],
     figures: Mapping[str, Mapping[str, Any]],
     references: str | Path,
+    findings: Sequence[Mapping[str, str]] = (),
 ) -> str:
     """Fill the paper's template.
 
@@ -191,6 +215,8 @@ def write(
         Layouts and figure specifications by name.
     references : path
         BibTeX file.
+    findings : sequence of mapping
+        From `audit_rows`.
 
     Returns
     -------
@@ -207,7 +233,8 @@ def write(
     calls = ("num", "cite", "citep", "references", "ref", "reffig", "table", "figure")
     source = environment(template.parent, "tex").get_template(template.name)
     made = source.render(
-        {name: getattr(page, name) for name in calls} | {"tables": tables, "figures": figures}
+        {name: getattr(page, name) for name in calls}
+        | {"tables": tables, "figures": figures, "findings": findings}
     )
     everything = {f"table {name}" for name in tables} | {f"figure {name}" for name in figures}
     for what, used in (("placed", page.placed), ("referred to", page.referred)):

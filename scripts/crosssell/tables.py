@@ -268,6 +268,9 @@ _TEX = {
     "×": r"\ensuremath{\times}",
     "≤": r"\ensuremath{\leq}",
     "±": r"\ensuremath{\pm}",
+    "\N{LEFT DOUBLE QUOTATION MARK}": "``",
+    "\N{RIGHT DOUBLE QUOTATION MARK}": "''",
+    "\N{EN DASH}": "--",
 }
 
 

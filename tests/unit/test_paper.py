@@ -1,3 +1,4 @@
+import pandas as pd
 import pytest
 
 from crosssell import paper
@@ -56,3 +57,21 @@ def test_every_table_is_placed_and_referred_to(write):
         write('<<ref("table1")>>', tables)
     with pytest.raises(SpecificationError, match="not referred to"):
         write('<<table("table1")>>', tables)
+
+
+def test_the_appendix_shows_what_is_not_consistent():
+    findings = pd.DataFrame(
+        {
+            "verdict": ["consistent", "impossible", "inconsistent"],
+            "places": ["Table 1: a", "Table 2: b; Table 3: c; text", "Table 4: d"],
+            "explanation": ["fine", "too large", "two values"],
+        }
+    )
+    assert paper.audit_rows(findings) == [
+        {
+            "place": "Table 2: b, with 2 more",
+            "verdict": "impossible",
+            "explanation": "too large",
+        },
+        {"place": "Table 4: d", "verdict": "inconsistent", "explanation": "two values"},
+    ]

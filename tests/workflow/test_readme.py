@@ -37,6 +37,9 @@ def test_the_readme_has_commands_to_check():
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command(command, with_environment):
     words = shlex.split(command)
+    if words[0] == "make":
+        # The environment is the one that runs this test; it must not be installed anew from here.
+        words.append("--old-file=.venv/.installed")
     if command not in RUN:
         words.append(REHEARSED[words[0]])
     done = subprocess.run(

@@ -3,6 +3,7 @@ rule write_paper:
         fits=expand(RESULTS / "estimates/{fit}.csv", fit=fits()),
         tables=rules.set_tables.output.tex,
         scores=rules.score_fidelity.output.summary,
+        audit=rules.audit_published.output[0],
         template="paper/paper.tex.j2",
         references="paper/refs.bib",
         text="workflow/specs/text.yaml",
