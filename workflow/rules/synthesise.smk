@@ -1,7 +1,7 @@
 rule make_firm_part1:
     input:
         published=PUBLISHED,
-        library=library("synthetic.*"),
+        library=library("synthetic.*", "synthetic.part1.*"),
     output:
         raw=firm_tables("part1"),
         calibration=RESULTS / "calibration/part1.csv",
@@ -22,7 +22,7 @@ rule make_firm_part1:
 use rule make_firm_part1 as make_firm_part2 with:
     input:
         published=PUBLISHED,
-        library=library("synthetic.*"),
+        library=library("synthetic.*", "synthetic.part2.*"),
     output:
         raw=firm_tables("part2"),
         calibration=RESULTS / "calibration/part2.csv",
