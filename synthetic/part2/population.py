@@ -276,7 +276,7 @@ def plain_encounters(
 
 # Priorities, nats per squared half-width. The sample's moves do the rest exactly, so that the
 # population need not strain for the last digit.
-PRINTED, SHAPE, HINT = 0.02, 0.3, 1e-4
+PRINTED, SHAPE, HINT = 0.02, 3.0, 1e-4
 # Between records so different in kind that the printed correlation of the purchase with ability,
 # -.133, is beyond what the margins allow; the scores decide it.
 UNATTAINABLE = (f"t7.corr.{ABILITY}.{PURCHASE}",)
@@ -400,7 +400,7 @@ def dyad_room(plan: Design) -> Array:
     What an intercept of one standard deviation and the luck of a draw make.
     """
     expected = plan.size * plan.dyad_share * PURCHASE_RATE
-    return DYAD_SD * expected + 0.7 * np.sqrt(expected)
+    return 0.5 * (DYAD_SD * expected + np.sqrt(expected))
 
 
 # ------------------------------------------------------------------------------------- tilting
