@@ -69,7 +69,7 @@ class Column:
 
 # While coefficients are far from their targets, the spreads follow their own score between these.
 SPREADS_LOW, SPREADS_HIGH = np.array([0.06, 0.2]), np.array([0.3, 1.6])
-CLOSE = 60.0  # half-widths from the targets at which the model starts to be fitted
+CLOSE = 20.0  # half-widths from the target within which it pays to fit the model
 
 
 def column_model(table: Table, plan: Design, column: str) -> tuple[NestedLogitModel, Column]:
@@ -90,11 +90,11 @@ def column_model(table: Table, plan: Design, column: str) -> tuple[NestedLogitMo
     return model, Column(rows, centre, target, none, none, none, none)
 
 
-def look(table: Table, plan: Design, column: str, spreads: Array, *, fitted: bool) -> Column:
+def look(table: Table, plan: Design, column: str, spreads: Array) -> Column:
     """Look at a column from its printed coefficients and the given spreads.
 
-    Unless the model is fitted, the estimate is one Newton step from the target; the customers'
-    spread makes a step of its own and the dyads' stays what it is meant to be.
+    Far from the target the estimate is one Newton step; the spreads make a step of their own.
+    Within `CLOSE` half-widths the model is fitted.
     """
     model, base = column_model(table, plan, column)
     params = np.r_[base.target, spreads]
@@ -106,14 +106,10 @@ def look(table: Table, plan: Design, column: str, spreads: Array, *, fitted: boo
     curvature = np.maximum(np.diag(information)[10:], 1.0)
     step = np.clip(score[10:] / curvature, -0.3 * spreads, 0.3 * spreads)
     spreads_next = np.clip(spreads + step, SPREADS_LOW, SPREADS_HIGH)
-    spreads_next[0] = pop.DYAD_SD
-    if fitted:
+    if np.abs(estimate - base.target).max() < CLOSE * HALF_COEFFICIENT:
         fit = model.fit(start_params=params)
         estimate = fit.params.loc["outcome"].to_numpy()
         spreads_next = fit.params.loc["sd"].to_numpy()
-        covariance = fit.cov_params().loc["outcome", "outcome"].to_numpy()
-        params = np.r_[base.target, spreads_next]
-        parts = model.score_obs(params)
     offset = np.zeros(len(base.rows))
     residual = parts[("outcome", "intercept")].to_numpy()
     expected = np.clip(table[PURCHASE][base.rows] - residual, 1e-9, 1 - 1e-9)
@@ -158,7 +154,7 @@ class Moves:
 FINE_STEP = {pop.ABILITY: 1.0, pop.DURATION: 1.0, pop.SEVERITY: 0.25}
 # Beside encounters at random, as shares of their number: buyers, whose moves shift the scores by
 # the whole change, and encounters drawn by how extreme their values are.
-BUYERS, EXTREME = 1.0, 0.5
+BUYERS, EXTREME = 0.5, 0.5
 
 
 def pool(
@@ -180,15 +176,12 @@ def pool(
     drawn = drawn[np.unique(table["customer"][drawn], return_index=True)[1]]
     small = rng.random(len(drawn)) < fine
     names = np.array(COLUMNS)
-    # a variable is moved the oftener the more extreme its value is
-    odds = np.stack([np.abs(z[name][drawn]) for name in COLUMNS])
-    odds = np.cumsum(0.3 / len(COLUMNS) + 0.7 * odds / odds.sum(axis=0), axis=0)
     column = np.where(
         small,
         rng.choice(
             [names.tolist().index(name) for name in FINE_STEP], len(drawn), p=[0.6, 0.1, 0.3]
         ),
-        (rng.random(len(drawn)) > odds).sum(axis=0).clip(max=len(COLUMNS) - 1),
+        rng.integers(0, len(COLUMNS), len(drawn)),
     )
     # donors: a random encounter of the same cell; the table is sorted by cell
     first = np.searchsorted(table["cell"], table["cell"][drawn], side="left")
@@ -214,56 +207,12 @@ def pool(
     length = end - begin
     move = np.repeat(np.arange(len(drawn)), length)
     row = np.repeat(begin - np.cumsum(length) + length, length) + np.arange(length.sum())
-    moves = Moves(row, move, column[move], value[move])
+    single = Moves(row, move, column[move], value[move])
+    if not batch:
+        return single
     touched = np.zeros(table["customer"][-1] + 1, dtype=bool)
-    touched[table["customer"][moves.row]] = True
-    moves = _joined(moves, exchanges(table, plan, touched, size // 4, rng))
-    touched[table["customer"][moves.row]] = True
-    return _joined(moves, batches(table, ~touched[table["customer"]], batch, rng))
-
-
-def exchanges(
-    table: Table, plan: Design, touched: NDArray[np.bool_], number: int, rng: np.random.Generator
-) -> Moves:
-    """Moves that exchange a value beyond the ranges with another customer's value.
-
-    Both customers are from one country and have as many encounters, so that the variable's mean
-    and SD stay: single moves of so large values would be too coarse to be of use.
-    """
-    customer = table["customer"]
-    first = np.flatnonzero(np.r_[True, np.diff(customer) > 0])
-    length = np.diff(np.r_[first, len(customer)])
-    country = pd.factorize(plan.cells["customer_country"])[0][table["cell"][first]]
-    kind = country * (length.max() + 1) + length
-    free = rng.permutation(np.flatnonzero(~touched))
-    column, one = [], []
-    for name in (pop.RISK, pop.VALUE):
-        beyond = free[table[name][first[free]] > pop.RANGES[name][1]][:number]
-        one.append(beyond)
-        column.append(np.full(len(beyond), COLUMNS.index(name)))
-    one, at = np.unique(np.concatenate(one), return_index=True)
-    column = np.concatenate(column)[at]
-    rest = np.setdiff1d(free, one)
-    rest = rest[np.lexsort([rng.random(len(rest)), kind[rest]])]
-    # the r-th of a kind takes the r-th partner of that kind
-    order = np.argsort(kind[one], kind="stable")
-    one, column = one[order], column[order]
-    rank = np.arange(len(one)) - np.searchsorted(kind[one], kind[one])
-    partner = np.searchsorted(kind[rest], kind[one]) + rank
-    found = partner < np.searchsorted(kind[rest], kind[one], side="right")
-    one, other, column = one[found], rest[partner[found]], column[found]
-    rows, values = [], []
-    current = np.stack([table[name] for name in COLUMNS])
-    for mine, theirs in ((one, other), (other, one)):
-        rows.append(np.repeat(first[mine], length[mine]) + _within(length[mine]))
-        values.append(np.repeat(current[column, first[theirs]], length[mine]))
-    move = np.tile(np.repeat(np.arange(len(one)), length[one]), 2)
-    return Moves(np.concatenate(rows), move, column[move], np.concatenate(values))
-
-
-def _within(length: NDArray[np.int64]) -> NDArray[np.int64]:
-    """0, 1, ... within consecutive runs of the given lengths."""
-    return np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
+    touched[table["customer"][row]] = True
+    return _joined(single, batches(table, ~touched[table["customer"]], batch, rng))
 
 
 STRETCH = 1.25  # factor of a batch's move on ability or duration above its minimum
@@ -412,7 +361,7 @@ def effects(table: Table, plan: Design, columns: list[Column], moves: Moves) -> 
         p = expit(column.target @ x + column.offset)
         w = np.where(column.rows, p * (1 - p), 0.0)
         information = np.bincount(dyad, w, n_dyads)
-        variance = max(column.spreads[0], SPREADS_LOW[0]) ** 2
+        variance = column.spreads[0] ** 2
         pull = variance / (1 + variance * information)
         mean = np.stack([np.bincount(dyad, w * row, n_dyads) for row in x]) * pull
         inside = column.rows[moves.row]
@@ -436,26 +385,21 @@ def effects(table: Table, plan: Design, columns: list[Column], moves: Moves) -> 
     return np.stack([*result, *residuals])
 
 
-PRICE = 3000.0  # moves that a programme spends on one half-width
-DYAD_PRICE = 300.0  # and on one unit of `population.dyad_room`
+PRICE = 50.0  # moves that a programme spends on one half-width
+DYAD_PRICE = 1000.0  # and on one unit of `population.dyad_room`
 
 
-LOOSE = 20.0  # half-widths of a move that is let in when smaller ones do not help
-
-
-def choose(effect: Array, gap: Array, price: Array, conditions: int) -> NDArray[np.bool_]:
+def choose(effect: Array, gap: Array, price: Array) -> NDArray[np.bool_]:
     """Fewest moves that bring every gap within `AIM` half-widths, by a linear programme.
 
     What the pool cannot bring inside costs `price` moves per half-width. The vertex's few
     fractional moves are rounded.
     """
     k, m = effect.shape
-    # many small moves before a few large ones: what is rounded is then small, too
-    cost = 0.1 + np.abs(effect[:conditions]).max(axis=0) ** 1.5
     slack = sparse.identity(k)
     block = sparse.csr_matrix(effect)
     solution = linprog(
-        np.r_[cost, price, price],
+        np.r_[np.ones(m), price, price],
         A_ub=sparse.vstack(
             [
                 sparse.hstack([block, -slack, slack]),
@@ -504,22 +448,11 @@ def polish(
     """
     table = {name: values.copy() for name, values in table.items()}
     start = np.array([pop.DYAD_SD, pop.CUSTOMER_SD])
-    fits = [look(table, plan, column, start, fitted=False) for column in columns]
-    best, stuck = None, False
-    drift = promise = 0.0
-    fitted = False
+    fits = [look(table, plan, column, start) for column in columns]
+    best = None
     for k in range(rounds):
         gap = gaps(table, plan, fits)
         worst = np.abs(gap).max()
-        if not fitted and worst < CLOSE:
-            fitted = True
-            fits = [
-                look(table, plan, column, fit.spreads, fitted=True)
-                for column, fit in zip(columns, fits, strict=True)
-            ]
-            continue
-        if fitted:  # what linear effects miss tends to come back
-            drift = 0.5 * (drift + gap - promise) if worst < 100 else 0.0
         logger.info(
             "polish round %d: %d of %d conditions open, worst %.1f half-widths, spreads %s",
             k,
@@ -528,36 +461,27 @@ def polish(
             worst,
             [f.spreads.round(3).tolist() for f in fits],
         )
-        away = np.maximum(np.abs(gap) - 1, 0).sum()
-        if fitted and (best is None or away < best[0]):
-            best = away, {name: values.copy() for name, values in table.items()}, fits
+        if best is None or worst < best[0]:
+            best = worst, {name: values.copy() for name, values in table.items()}, fits
         if worst < 0.95:
             break
         size = np.log10(worst)
         fine = np.interp(size, [0.0, 1.5, 2.0], [0.95, 0.5, 0.0])
-        batch = int(np.interp(size, [0.0, 1.0, 2.0, 3.0, 4.0], [3, 2, 6, 15, 60]))
+        batch = int(np.interp(size, [0.5, 1.0, 2.0, 3.0], [0, 3, 12, 60]))
         moves = pool(table, plan, pool_size, fine, batch, rng)
         effect = effects(table, plan, fits, moves)
-        # a move larger than what is left would cost more when rounded than it brings
-        limit = max(5.0, worst / 2, LOOSE if stuck else 0.0)
-        effect[:, np.abs(effect[: len(gap)]).max(axis=0) > limit] = 0.0
-        away = np.r_[gap + drift, np.zeros(len(COLUMNS)), dyad_gaps(table, plan, fits)]
+        away = np.r_[gap, np.zeros(len(COLUMNS)), dyad_gaps(table, plan, fits)]
         price = np.full(len(away), PRICE)
-        # a half-width of several standard errors is far to go: start early
-        wide = np.concatenate([HALF_COEFFICIENT**2 / np.diag(fit.covariance) for fit in fits])
-        price[len(gap) - len(wide) : len(gap)] *= 1 + 20 * wide
-        price[len(gap) + len(COLUMNS) :] = DYAD_PRICE if worst > 100 else 1.0
-        chosen = choose(effect, away, price, len(gap))
+        price[len(gap) + len(COLUMNS) :] = DYAD_PRICE
+        chosen = choose(effect, away, price)
         made = chosen[moves.move]
         for j, name in enumerate(COLUMNS):
             mine = made & (moves.column == j)
             table[name][moves.row[mine]] = moves.value[mine]
-        promise = gap + (effect @ chosen)[: len(gap)]
-        promised = np.abs(promise).max()
-        stuck = promised > max(1.5, 0.7 * worst)
+        promised = np.abs(away + effect @ chosen)[: len(gap)].max()
         logger.info("  %d moves of %d, promised %.1f", chosen.sum(), moves.number, promised)
         fits = [
-            look(table, plan, column, fit.spreads, fitted=fitted)
+            look(table, plan, column, fit.spreads)
             for column, fit in zip(columns, fits, strict=True)
         ]
     return best[1], best[2]

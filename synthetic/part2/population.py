@@ -99,8 +99,6 @@ class Design:
         Mean and SD aimed at, by variable.
     centre_remaining : mapping of str to float
         Means that centre the regressors without France.
-    columns : tuple of str
-        Columns of Table 8 aimed at.
     purchases : ndarray, shape (dyads,), or None
         Purchase rates by dyad, once chosen (see `choose_rates`).
     """
@@ -110,7 +108,6 @@ class Design:
     variant: Variant
     moments: Mapping[str, Moments]
     centre_remaining: Mapping[str, float]
-    columns: tuple[str, ...]
     purchases: Array | None = None
 
     @property
@@ -159,12 +156,7 @@ def largest_sd(mean: float, low: float, high: float) -> float:
     return float(np.sqrt((mean - low) * (high - mean)))
 
 
-def design(
-    published: Mapping[str, Printed],
-    cells: pd.DataFrame,
-    variant: Variant,
-    columns: tuple[str, ...],
-) -> Design:
+def design(published: Mapping[str, Printed], cells: pd.DataFrame, variant: Variant) -> Design:
     """Targets of a variant for the given dyads."""
     moments = {}
     for name in COLUMNS:
@@ -178,7 +170,7 @@ def design(
     moments[DISTANCE] = Moments(float(mean), float(sd))
     moments[PURCHASE] = Moments(PURCHASE_RATE, float(np.sqrt(PURCHASE_RATE * (1 - PURCHASE_RATE))))
     centre = {name: value.mean for name, value in moments.items()}
-    return Design(published, cells, variant, moments, centre, columns)
+    return Design(published, cells, variant, moments, centre)
 
 
 # ------------------------------------------------------------------------------ plain encounters
@@ -213,13 +205,12 @@ def plain_encounters(
     distance = plan.cells["distance"].to_numpy()[cell]
     country = plan.cells["customer_country"].to_numpy()[cell]
     france = country == LEFT_OUT
-    # Most French calls go to agents with the shortest queues, some to very busy ones: buyers are
-    # then as many in France as far away, which the tiny correlation with distance asks for.
-    busy = rng.random(n) < np.where(france, 0.19, 0.2)
+    # French calls go to agents with short queues or very busy ones.
+    busy = rng.random(n) < np.where(france, 0.25, 0.2)
     ability = np.where(
         busy,
-        rng.lognormal(np.where(france, 5.35, 4.6), np.where(france, 0.5, 0.8)),
-        rng.lognormal(np.where(france, 1.2, 3.0), np.where(france, 1.0, 0.8)),
+        rng.lognormal(np.where(france, 5.0, 4.6), 0.8),
+        rng.lognormal(np.where(france, 2.0, 3.0), np.where(france, 1.0, 0.8)),
     )
     severity = (
         1 + np.round(24 * rng.beta(np.where(france, 0.6, 0.5), np.where(france, 0.7, 0.8))) / 4
@@ -276,7 +267,7 @@ def plain_encounters(
 
 # Priorities, nats per squared half-width. The sample's moves do the rest exactly, so that the
 # population need not strain for the last digit.
-PRINTED, SHAPE, HINT = 0.02, 3.0, 1e-4
+PRINTED, SHAPE, HINT = 0.02, 0.3, 1e-4
 # Between records so different in kind that the printed correlation of the purchase with ability,
 # -.133, is beyond what the margins allow; the scores decide it.
 UNATTAINABLE = (f"t7.corr.{ABILITY}.{PURCHASE}",)
@@ -332,8 +323,6 @@ def score_constraints(plan: Design, rows: Rows, base: Array) -> list[Constraint]
         ("all", "hypothesized", np.ones(len(base))),
         ("part", "excluded_country", rows["remaining"]),
     ):
-        if column not in plan.columns:
-            continue
         x, p = rows[f"x_{key}"], rows[f"p_{key}"]
         weight = base * member * p * (1 - p)
         total = np.maximum(np.bincount(dyad, weight, n_dyads), 1e-300)
@@ -385,9 +374,7 @@ def shape_constraints(plan: Design, rows: Rows) -> list[Constraint]:
         label, inside, share = plan.dyad_of_cell[1][k], rows["dyad"] == k, plan.dyad_share[k]
         room = dyad_room(plan)[k] / plan.size
         for key in ("all", "part"):
-            if key == "part" and (
-                label.startswith(LEFT_OUT) or "excluded_country" not in plan.columns
-            ):
+            if key == "part" and label.startswith(LEFT_OUT):
                 continue
             values = inside * (rows[PURCHASE] - rows[f"p_{key}"])
             result.append(form.wish(f"{key} {label}", lambda _, v=values: v, 0.0, room, SHAPE))
@@ -400,7 +387,7 @@ def dyad_room(plan: Design) -> Array:
     What an intercept of one standard deviation and the luck of a draw make.
     """
     expected = plan.size * plan.dyad_share * PURCHASE_RATE
-    return 0.5 * (DYAD_SD * expected + np.sqrt(expected))
+    return DYAD_SD * expected + 0.7 * np.sqrt(expected)
 
 
 # ------------------------------------------------------------------------------------- tilting
@@ -479,7 +466,6 @@ def populate(
     variant: Variant,
     rng: np.random.Generator,
     *,
-    columns: tuple[str, ...] = ("hypothesized",),
     calibrated: bool = True,
 ) -> Population:
     """Population of a variant: plain encounters, tilted to everything that is printed.
@@ -491,8 +477,6 @@ def populate(
         See `synthetic.part2.dyads.dyads`.
     variant : {"moments", "ranges"}
     rng : numpy.random.Generator
-    columns : tuple of str
-        Columns of Table 8 to calibrate to.
     calibrated : bool
         Whether to tilt at all; a plain population is there at once.
 
@@ -500,13 +484,13 @@ def populate(
     -------
     Population
     """
-    plan = design(published, cells, variant, columns)
+    plan = design(published, cells, variant)
     number = np.clip(SUPPORT * plan.share, 60, SUPPORT / 3).astype(np.int64)
     cell = np.repeat(np.arange(len(cells)), number)
     rows, weight = plain_encounters(plan, cell, rng)
     weight *= plan.share[cell] / np.bincount(cell, weight)[cell]
     plan = replace(plan, centre_remaining=_implied_means(plan))
-    p = _plain_probability(plan, prepare(plan, rows))
+    p = _plain_probability(prepare(plan, rows))
     both = {name: np.concatenate([values, values]) for name, values in rows.items()}
     both[PURCHASE] = np.repeat([0.0, 1.0], len(cell))
     base = np.concatenate([weight * (1 - p), weight * p])
@@ -552,9 +536,8 @@ def _implied_means(plan: Design) -> dict[str, float]:
     return centre | {RISK: RISK_REMAINING}
 
 
-def _plain_probability(plan: Design, rows: Rows) -> Array:
+def _plain_probability(rows: Rows) -> Array:
     """Purchase probability before tilting: the last column's outside France, else the first's."""
-    p = rows["p_all"]
-    if "excluded_country" in plan.columns:
-        p = np.where(rows["remaining"] == 1, 1.05 * rows["p_part"], 1.15 * p)
-    return np.minimum(0.8, p)
+    return np.minimum(
+        0.8, np.where(rows["remaining"] == 1, 1.05 * rows["p_part"], 1.15 * rows["p_all"])
+    )
