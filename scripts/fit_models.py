@@ -8,7 +8,6 @@ with job(snakemake) as log:
     import pandas as pd
 
     from crosssell import analyses, io, samples
-    from crosssell.firm.confidentiality import protect
 
     params, data = snakemake.params, pd.read_parquet(snakemake.input.data)
     for csv, json in zip(snakemake.output.csv, snakemake.output.json, strict=True):
@@ -18,6 +17,10 @@ with job(snakemake) as log:
         rows = samples.select(data, spec["sample"], params.seed)
         result = analyses.run(rows, spec["model"], seed=params.seed, **params.resampling)
         table = result.tidy(**names)
-        io.write_csv(protect(table, params.minimum_cell) if params.minimum_cell else table, csv)
+        if params.minimum_cell:
+            from crosssell.firm.confidentiality import protect
+
+            table = protect(table, params.minimum_cell)
+        io.write_csv(table, csv)
         info = names | result.info | {"seed": params.seed, "versions": io.versions()}
         io.write_json(info, json)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
-from scipy.stats import chi2, norm
+from scipy import special
 
 from crosssell.audit import Certificate, Interval, Number, expand
 from crosssell.verdicts import CANNOT_HOLD, VERDICTS, verdict
@@ -125,9 +125,9 @@ def _p_values(reproduced: Mapping[str, float]) -> dict[str, float]:
         error = reproduced.get(_sibling(name, "estimate", "std_error"), math.nan)
         df = reproduced.get(_sibling(name, "statistic", "df"), math.nan)
         if error > 0:
-            found[name] = float(2 * norm.sf(abs(value) / error))
+            found[name] = float(2 * special.ndtr(-abs(value) / error))
         elif df > 0:
-            found[name] = float(chi2.sf(value, df))
+            found[name] = float(special.chdtrc(df, value))
     return found
 
 
@@ -222,7 +222,7 @@ def indicators(original: pd.DataFrame, paths: pd.DataFrame, *, level: float = 0.
     Bensch, G., repframe: Stata package to calculate, tabulate and visualize reproducibility and
     replicability indicators.
     """
-    critical = norm.isf(level / 2)
+    critical = -special.ndtri(level / 2)
     reproductions = paths.assign(z=paths["estimate"] / paths["std_error"]).groupby("hypothesis")
     rows = []
     for row in original.itertuples():

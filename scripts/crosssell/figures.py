@@ -10,15 +10,18 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from scipy import stats
 
 from crosssell.diagrams import draw_framework
 from crosssell.errors import SpecificationError
@@ -51,6 +54,11 @@ STYLE = {
     "pdf.fonttype": 42,
     "svg.hashsalt": "crosssell",
     "figure.constrained_layout.use": True,
+}
+FORMATS = {  # the canvas that writes each, and what would date a file
+    "pdf": (FigureCanvasPdf, "CreationDate"),
+    "svg": (FigureCanvasSVG, "Date"),
+    "png": (FigureCanvasAgg, "Software"),
 }
 FIGURES: dict[str, Callable[..., Figure]] = {}
 
@@ -98,14 +106,23 @@ def draw(
             f"It takes: {', '.join(known)}.",
         )
     with mpl.rc_context(STYLE):
-        return function(**arguments)
+        made = function(**arguments)
+        # Laid out once, not for every format as `Figure.savefig` would.
+        if engine := made.get_layout_engine():
+            engine.execute(made)
+            made.set_layout_engine("none")
+    return made
 
 
 def save(made: Figure, path: str | Path, ending: str) -> None:
-    """Write a figure as ``pdf``, ``svg`` or ``png``, undated: the same figure is the same file."""
-    dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
+    """Write a drawn figure as ``pdf``, ``svg`` or ``png``.
+
+    Files are undated: the same figure is the same file.
+    """
+    canvas, date = FORMATS[ending]
+    made.set_dpi(200)
     with mpl.rc_context(STYLE):
-        made.savefig(path, format=ending, dpi=200, metadata=dates[ending])
+        getattr(canvas(made), f"print_{ending}")(path, metadata={date: None})
 
 
 def _equation(rows: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -173,7 +190,7 @@ def coefficients(
     rows = _equation(estimates, equation)
     made = Figure(figsize=(WIDTH, 0.5 + 0.24 * len(terms)))
     axis = made.add_subplot()
-    z = stats.norm.isf(0.025)
+    z = NormalDist().inv_cdf(0.975)
     for y, term in enumerate(terms):
         unit = printed.get(f"{prefix}.{term}.std_error", np.nan)
         old = printed.get(f"{prefix}.{term}.estimate", np.nan)
@@ -463,7 +480,8 @@ def bootstrap(estimates: pd.DataFrame, terms: Mapping[str, str], columns: int = 
         axis.hist(middle, bins=25, density=True, color=SHADE, edgecolor=MUTED, linewidth=0.3)
         mean, error = normal.loc[term, ["estimate", "std_error"]]
         x = np.linspace(*axis.get_xlim(), 200)
-        axis.plot(x, stats.norm.pdf(x, mean, error), color=INK, linewidth=0.9)
+        density = np.exp(-(((x - mean) / error) ** 2) / 2) / (error * np.sqrt(2 * np.pi))
+        axis.plot(x, density, color=INK, linewidth=0.9)
         axis.axvline(0, color=ACCENT, linewidth=0.8, linestyle="--")
         low, high = percentile.loc[term, ["conf_low", "conf_high"]]
         axis.plot([low, high], [0, 0], color=INK, linewidth=3, solid_capstyle="butt", clip_on=False)

@@ -8,12 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import yaml
 
 from crosssell.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TEXT_COLUMNS = (
     "customer_id agent_id encounter_id sale_id country culture model failure_code rater "
@@ -82,6 +84,8 @@ def read_raw(paths: Iterable[str | os.PathLike]) -> dict[str, pd.DataFrame]:
     DataError
         If a file does not exist.
     """
+    import pandas as pd
+
     as_text = dict.fromkeys(TEXT_COLUMNS, str)
     tables = {}
     for path in map(Path, paths):

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
-from statsmodels.tools.numdiff import approx_fprime
+from scipy import special
 
 from crosssell.design import regressors
 from crosssell.estimation import INTERCEPT
@@ -138,12 +137,12 @@ def printed_acceptances(
         All customers' means by variable.
     """
     index = {key: linear_predictor(slopes, {**means, **at}) for key, at in SEGMENTS.items()}
-    return {key: float(stats.norm.cdf(value)) for key, value in index.items()}
+    return {key: float(special.ndtr(value)) for key, value in index.items()}
 
 
 def average_correction(coefficient: float, acceptance: float) -> float:
     """Selection correction of a customer whose acceptance probability is the overall rate."""
-    return coefficient * float(mills(np.array(stats.norm.ppf(acceptance))))
+    return coefficient * float(mills(np.array(special.ndtri(acceptance))))
 
 
 def dollar_differences(
@@ -190,6 +189,8 @@ def delta_method(
     -------
     DataFrame, shape (m, 8)
     """
+    from statsmodels.tools.numdiff import approx_fprime
+
     slope = np.atleast_2d(approx_fprime(params, function, centered=True))
     error = np.sqrt(np.einsum("ij,jk,ik->i", slope, covariance, slope))
     return coefficients(equation, function(params), error, terms)
@@ -244,7 +245,7 @@ class SelectionModel:
             found = []
             for Z, X in designs:
                 index = Z @ gamma
-                probability = stats.norm.cdf(index)
+                probability = special.ndtr(index)
                 revenue = X @ beta + coefficient * mills(index)
                 found += [probability.mean(), revenue.mean(), (probability * revenue).mean()]
             return np.array(found)
@@ -376,7 +377,7 @@ def johnson_neyman(
     Bauer, D. J. and Curran, P. J. (2005). Probing interactions in fixed and multilevel regression.
     Multivariate Behavioral Research 40, 373-400.
     """
-    z2 = stats.chi2.ppf(level, 1)
+    z2 = special.chdtri(1, 1 - level)
     a = slope**2 - z2 * slope_variance
     b = 2 * (effect * slope - z2 * covariance)
     c = effect**2 - z2 * variance

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from crosssell import settings
 from crosssell.errors import CrossSellError
-from crosssell.firm import configuration, shrinking
+from crosssell.firm import configuration
 from crosssell.io import read_yaml
 
 # Results may derive from confidential data: readable by their owner only.
@@ -27,6 +27,8 @@ RAW = {
     "part2": "customers models encounters failures agents agent_days sales".split(),
 }
 if FIRM:
+    from crosssell.firm import shrinking
+
     # Another firm's data take the place of the synthetic firm, in a results folder of their own.
     RESULTS, LOGS = RESULTS / FIRM.name, LOGS / FIRM.name
     ESSAYS["telecom"] = "Inbound calls"

@@ -138,7 +138,7 @@ def _selection_fits(
     model: Any, clusters: pd.Series, buyers: pd.Index
 ) -> Iterator[tuple[str, str, pd.DataFrame | CrossSellError]]:
     """Outcome equation by every estimator and kind of standard error, or why there is none."""
-    import statsmodels.api as sm
+    from statsmodels.regression.linear_model import OLS
 
     for errors in ("conventional", "clustered"):
         options = {"cov_type": "cluster", "groups": clusters} if errors == "clustered" else {}
@@ -151,9 +151,9 @@ def _selection_fits(
         X, y = model.exog.loc[buyers], model.endog.loc[buyers]
         if errors == "clustered":
             codes = pd.factorize(clusters.loc[buyers])[0]
-            fit = sm.OLS(y, X).fit(cov_type="cluster", cov_kwds={"groups": codes})
+            fit = OLS(y, X).fit(cov_type="cluster", cov_kwds={"groups": codes})
         else:
-            fit = sm.OLS(y, X).fit()
+            fit = OLS(y, X).fit()
         yield "ols", errors, coefficients("outcome", fit.params, fit.bse, X.columns)
 
 
@@ -212,7 +212,8 @@ def _purchase_fits(
     nested: bool,
 ) -> Iterator[tuple[str, pd.DataFrame | CrossSellError]]:
     """Coefficients by every estimator, or why there are none."""
-    import statsmodels.api as sm
+    from statsmodels.discrete.discrete_model import Logit
+    from statsmodels.regression.linear_model import OLS
 
     y, outer, inner = data[outcome], data[groups[0]], pd.factorize(data[groups[1]])[0]
     if nested:
@@ -221,7 +222,7 @@ def _purchase_fits(
                 yield name, NestedLogitModel(y, design, data[levels]).fit().to_frame()
             except ConvergenceError as error:
                 yield name, error
-    model = sm.Logit(y, design)
+    model = Logit(y, design)
     fit = model.fit(disp=False)
     yield "logit", coefficients("outcome", fit.params, fit.bse, design.columns)
     options = {"cov_type": "cluster", "cov_kwds": {"groups": inner}}
@@ -232,6 +233,6 @@ def _purchase_fits(
     within = design.drop(columns="intercept")
     within = within - within.groupby(outer).transform("mean")
     within = within.drop(columns=DISTANCE)
-    fit = sm.OLS(y - y.groupby(outer).transform("mean"), within).fit(**options)
+    fit = OLS(y - y.groupby(outer).transform("mean"), within).fit(**options)
     slope = y.mean() * (1 - y.mean())
     yield "linear", coefficients("outcome", fit.params / slope, fit.bse / slope, within.columns)

@@ -65,11 +65,11 @@ def descriptives(
 @analysis
 def ols(data: pd.DataFrame, outcome: str, terms: Sequence[str]) -> Result:
     """Least squares on the rows that have the outcome."""
-    import statsmodels.api as sm
+    from statsmodels.regression.linear_model import OLS
 
     rows = data[data[outcome].notna()]
     design = regressors(rows, terms)
-    fit = sm.OLS(rows[outcome], design).fit()
+    fit = OLS(rows[outcome], design).fit()
     table = coefficients("outcome", fit.params, fit.bse, design.columns, df=fit.df_resid)
     return Result(table, {"n": len(rows), "r_squared": fit.rsquared})
 

@@ -75,14 +75,15 @@ def logit(
     cluster: str | None = None,
 ) -> Result:
     """Logit that ignores the hierarchy (`groups` are accepted and not used)."""
-    import statsmodels.api as sm
+    from statsmodels.genmod.families import Binomial
+    from statsmodels.genmod.generalized_linear_model import GLM
 
     design = regressors(data, terms, centre=centre)
     options = {}
     if cluster:
         codes = pd.factorize(data[cluster])[0]
         options = {"cov_type": "cluster", "cov_kwds": {"groups": codes}}
-    fit = sm.GLM(data[outcome], design, family=sm.families.Binomial()).fit(**options)
+    fit = GLM(data[outcome], design, family=Binomial()).fit(**options)
     numbers = {"n": float(len(data)), "llf": fit.llf, "aic": fit.aic, "bic": fit.bic_llf}
     rows = [coefficients("outcome", fit.params, fit.bse, design.columns), values("fit", numbers)]
     info = {**numbers, "n": len(data), "converged": bool(fit.converged)}

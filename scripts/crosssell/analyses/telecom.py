@@ -39,13 +39,13 @@ def questions(
     joint : mapping of str to sequence of str, optional
         Sets of terms by name.
     """
-    import statsmodels.api as sm
+    from statsmodels.discrete.discrete_model import Logit
 
     rows = data.dropna(subset=list(terms)).reset_index(drop=True)
     if rows.empty:
         raise DataError("no call has every measure.", "Look at what the survey covers.")
     design = regressors(rows, terms)
-    fit = sm.Logit(rows[outcome].astype(float), design).fit(
+    fit = Logit(rows[outcome].astype(float), design).fit(
         disp=False, cov_type="cluster", cov_kwds={"groups": pd.factorize(rows[cluster])[0]}
     )
     logit = coefficients("outcome", fit.params, fit.bse, design.columns)

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linprog
 
 from crosssell.audit.intervals import Interval, extremes
 from crosssell.audit.registry import Outcome, Relation, RelationError, check, show
@@ -55,6 +54,8 @@ def slack(rows: np.ndarray) -> tuple[float, np.ndarray]:
     The multipliers y are non-negative and sum to one, and every support point has
     ``y @ rows >= slack``: where the slack is positive they prove that no weights exist.
     """
+    from scipy.optimize import linprog
+
     k, n = rows.shape
     solution = linprog(
         np.r_[np.zeros(n), 1.0],
@@ -158,6 +159,8 @@ def conditions(r: Relation, support: Mapping[str, np.ndarray]) -> list[Condition
 
 def _attainable(condition: Condition, rest: np.ndarray) -> Interval:
     """Numbers that the condition could state given the rows of the others."""
+    from scipy.optimize import linprog
+
     n = len(condition.values)
     ends = [
         linprog(

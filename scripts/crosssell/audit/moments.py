@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
+from scipy import special
 
 from crosssell.audit.intervals import Interval, extremes, vertices
 from crosssell.audit.registry import Outcome, Relation, check, show
@@ -420,7 +420,7 @@ def correlation_threshold(r: Relation) -> Outcome:
     Keys: threshold, level, n.
     """
     threshold, level, n = r.of("threshold"), float(r["level"]), r.of("n").middle
-    t = student.isf(level / 2, n - 2)
+    t = -special.stdtrit(n - 2, level / 2)
     critical = t / math.sqrt(n - 2 + t * t)
     needed = math.ceil((t / threshold.high) ** 2 * (1 - threshold.high**2) + 2)
     holds = critical <= threshold.high

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
-from scipy.stats import norm
+from scipy import special
 
 from crosssell.audit.intervals import Interval, vertices
 from crosssell.errors import CrossSellError
@@ -110,7 +110,7 @@ class Relation:
         """Interval of an id, of a constant, of a pair of bounds or of ``{probit: rate}``."""
         if isinstance(reference, Mapping):
             rate = self.interval(reference["probit"])
-            return rate.map(lambda x: float(norm.ppf(max(x, 0.0) / 100)))
+            return rate.map(lambda x: float(special.ndtri(max(x, 0.0) / 100)))
         if isinstance(reference, str):
             return Interval(*self.number(reference).interval)
         if isinstance(reference, Sequence):
