@@ -9,6 +9,8 @@ rule make_firm_part1:
         LOGS / "make_firm.part1.log",
     conda:
         "../../environment.yml"
+    # Everything waits for the firms; the audit, which is ready at once too, is needed last.
+    priority: 1
     params:
         study="part1",
         seed=config["seed"],
