@@ -109,36 +109,36 @@ def _place(rows, nodes, b, sd, u, weight, node):
     """
     first = rows.group[b]
     size = rows.group[b + 1] - first
-    positions = (rows.row[b + 1] - rows.row[b]) // size
+    sign = rows.sign[rows.row[b] : rows.row[b + 1]].reshape((-1, size))
     for q in range(nodes.z.size):
         z = nodes.z[q]
         at_prior = np.exp(sd * z)
+        up = node[0, q]
         for c in range(size):
             scale = nodes.scale[first + c]
             if scale == 1.0 and nodes.centre[first + c] == 0.0:
                 u[q, c] = z
                 weight[q, c] = nodes.weight[q]
-                up = at_prior
+                up[c] = at_prior
             else:
                 u[q, c] = nodes.centre[first + c] + scale * z
                 weight[q, c] = nodes.weight[q] * scale * np.exp(0.5 * (z * z - u[q, c] * u[q, c]))
-                up = np.exp(sd * u[q, c])
-            for r in range(positions):
-                positive = rows.sign[rows.row[b] + r * size + c] > 0
-                node[r, q, c] = 1.0 / up if positive else up
+                up[c] = np.exp(sd * u[q, c])
+        for r in range(sign.shape[0] - 1, -1, -1):  # the first row last: it holds exp(sd * u)
+            for c in range(size):
+                node[r, q, c] = 1.0 / up[c] if sign[r, c] > 0 else up[c]
 
 
 @_compiled
 def _shifted(rows, b, up, ratio):
     """Fill ``ratio`` (rows, groups) with a batch's ratios under the outer effect exp(.) = up."""
     size = rows.group[b + 1] - rows.group[b]
-    positions = (rows.row[b + 1] - rows.row[b]) // size
+    sign = rows.sign[rows.row[b] : rows.row[b + 1]].reshape((-1, size))
+    given = rows.ratio[rows.row[b] : rows.row[b + 1]].reshape((-1, size))
     down = 1.0 / up
-    i = rows.row[b]
-    for r in range(positions):
+    for r in range(sign.shape[0]):
         for c in range(size):
-            ratio[r, c] = rows.ratio[i + c] * (down if rows.sign[i + c] > 0 else up)
-        i += size
+            ratio[r, c] = given[r, c] * (down if sign[r, c] > 0 else up)
 
 
 @_compiled
@@ -201,11 +201,12 @@ def _softmax(log_like, share):
 def outer_derivatives(rows, nodes, shift, sd, slope, curve):
     """Fill the derivatives (D,) of each outer group's log-likelihood by a shift of all its rows."""
     Q = nodes.z.size
-    u, weight = np.empty((2, Q, BATCH))
+    u, weight = np.empty((Q, BATCH)), np.empty((Q, BATCH))
     node = np.empty((SMALL, Q, BATCH))
-    ratio, prob = np.empty((2, SMALL, BATCH))
-    like, total, score, pq, mean, square = np.empty((6, BATCH))
-    log_like, share = np.empty((2, Q))
+    ratio, prob = np.empty((SMALL, BATCH)), np.empty((SMALL, BATCH))
+    like, total, score = np.empty(BATCH), np.empty(BATCH), np.empty(BATCH)
+    pq, mean, square = np.empty(BATCH), np.empty(BATCH), np.empty(BATCH)
+    log_like, share = np.empty(Q), np.empty(Q)
     for d in range(rows.block.size - 1):
         up = np.exp(shift[d])
         slope[d] = 0.0
@@ -232,6 +233,7 @@ def outer_derivatives(rows, nodes, shift, sd, slope, curve):
                 slope[d] += rows.weight[first] * m1
                 curve[d] += rows.weight[first] * (m2 - m1 * m1)
                 continue
+            sign = rows.sign[rows.row[b] : rows.row[b + 1]].reshape((positions, size))
             _place(rows, nodes, b, sd, u, weight, node)
             _shifted(rows, b, up, ratio)
             total[:size] = 0.0
@@ -241,12 +243,11 @@ def outer_derivatives(rows, nodes, shift, sd, slope, curve):
                 _probabilities(positions, size, q, ratio, node, weight, prob, like)
                 score[:size] = 0.0
                 pq[:size] = 0.0
-                i = rows.row[b]
                 for r in range(positions):
                     for c in range(size):
-                        score[c] += rows.sign[i + c] * (1.0 - prob[r, c])
+                        score[c] += sign[r, c] * (1.0 - prob[r, c])
+                    for c in range(size):
                         pq[c] += prob[r, c] * (1.0 - prob[r, c])
-                    i += size
                 for c in range(size):
                     total[c] += like[c]
                 for c in range(size):
@@ -289,11 +290,11 @@ def marginal(rows, nodes, sd_inner, sd_outer, order):
     score = np.zeros((3, n if order >= 1 else 0))
     hessian = np.zeros((p + 2, p + 2))
 
-    u, weight = np.empty((2, Q, BATCH))
+    u, weight = np.empty((Q, BATCH)), np.empty((Q, BATCH))
     node = np.empty((SMALL, Q, BATCH))
     ratio = np.empty((SMALL, BATCH))
-    like, total = np.empty((2, BATCH))
-    log_like, share = np.empty((2, Q))
+    like, total = np.empty(BATCH), np.empty(BATCH)
+    log_like, share = np.empty(Q), np.empty(Q)
     log_post = np.empty(most)
     small = _small_scratch(most, p, order)
     group_score = np.empty((most, p + 2))
@@ -359,21 +360,23 @@ class Scratch(NamedTuple):
     """Working arrays of a batch of small groups; sums over inner nodes, then over outer ones."""
 
     ratio: np.ndarray  # (rows, groups)
-    prob: np.ndarray  # (rows, groups) probability of the outcome, then its residual
+    prob: np.ndarray  # (rows, groups) probability of the outcome
+    r: np.ndarray  # (rows, groups) its residual
     like: np.ndarray  # (groups,)
+    both: np.ndarray  # (groups,) sum of r over the group
     total: np.ndarray  # (groups,)
     resid: np.ndarray  # (rows, groups): sums of like * r
     u_resid: np.ndarray  # (rows, groups): like * u * r
-    pq: np.ndarray  # (rows, groups): like * p (1 - p)
-    u_pq: np.ndarray  # (rows, groups): like * u * p (1 - p)
+    pull: np.ndarray  # (rows, groups): like * u * (r R - p (1 - p)), with R the sum of r
     pair: np.ndarray  # (rows (rows + 1) / 2, groups): like * r * r'
-    with_u: np.ndarray  # (rows, groups): like * r * u R, with R the sum of r over the group
-    uu: np.ndarray  # (groups,): like * (u R)^2 less like * u^2 * sum of p (1 - p)
-    work: np.ndarray  # (2, groups)
-    cov: np.ndarray  # (rows (rows + 1) / 2, groups): posterior covariance of r, r'
-    side: np.ndarray  # (2, rows, groups): its bordering by u R and v R, less u pq, v pq
-    spread: np.ndarray  # (rows, groups): posterior mean of p (1 - p)
-    mean: np.ndarray  # (K * rows * groups,) posterior mean of r at each outer node
+    uu: np.ndarray  # (groups,): like * u^2 * (R^2 - sum of p (1 - p))
+    given: np.ndarray  # (groups,) outer node's posterior over total
+    mean_u: np.ndarray  # (groups,) posterior mean of u R at an outer node
+    mean: np.ndarray  # (K * rows * groups,) and of each r
+    step: np.ndarray  # (groups,)
+    cov: np.ndarray  # (rows (rows + 1) / 2, groups): posterior covariance of r, r'; less p (1 - p)
+    side: np.ndarray  # (2, rows, groups): its bordering by u R and v R; less p (1 - p) times u, v
+    score: np.ndarray  # (3, rows, groups)
     table: np.ndarray  # (rows * groups, p + 2)
 
 
@@ -383,13 +386,19 @@ def _small_scratch(K, p, order):
     pairs = SMALL * (SMALL + 1) // 2 if order == 2 else 0
     many = SMALL * BATCH if order == 2 else 0
     return Scratch(
-        np.empty((SMALL, BATCH)), np.empty((SMALL, BATCH)), np.empty(BATCH), np.empty(BATCH),
         np.empty((SMALL, BATCH)), np.empty((SMALL, BATCH)), np.empty((SMALL, BATCH)),
-        np.empty((SMALL, BATCH)), np.empty((pairs, BATCH)), np.empty((SMALL, BATCH)),
-        np.empty(BATCH), np.empty((2, BATCH)), np.empty((pairs, BATCH)),
-        np.empty((2, SMALL, BATCH)), np.empty((SMALL, BATCH)), np.empty(K * many),
+        np.empty(BATCH), np.empty(BATCH), np.empty(BATCH), np.empty((SMALL, BATCH)),
+        np.empty((SMALL, BATCH)), np.empty((SMALL, BATCH)), np.empty((pairs, BATCH)),
+        np.empty(BATCH), np.empty(BATCH), np.empty(BATCH), np.empty(K * many), np.empty(BATCH),
+        np.empty((pairs, BATCH)), np.empty((2, SMALL, BATCH)), np.empty((3, SMALL, BATCH)),
         np.empty((many, p + 2)),
     )  # fmt: skip
+
+
+@_compiled
+def _pair(r, r2, positions):
+    """Place of the pair of rows r <= r2 among the pairs of a group."""
+    return r * positions - r * (r - 1) // 2 + r2 - r
 
 
 @_compiled
@@ -402,174 +411,147 @@ def _small_batch(
     first, start, stop = rows.group[b], rows.row[b], rows.row[b + 1]
     size = rows.group[b + 1] - first
     positions = (stop - start) // size
+    times = rows.weight[first : first + size]
+    sign = rows.sign[start:stop].reshape((positions, size))
+    t.score[:, :positions] = 0.0
     if order == 2:
         t.cov[: positions * (positions + 1) // 2] = 0.0
         t.side[:, :positions] = 0.0
-        t.spread[:positions] = 0.0
     # Cut to measure, so that what follows is contiguous for the matrix products.
     cut = K * (stop - start) if order == 2 else 0
-    mean_resid = t.mean[:cut].reshape((K, cut // K))
+    means = t.mean[:cut].reshape((K, cut // K))
     uu, uv, vv = 0.0, 0.0, 0.0
     for k in range(K):
         v = nodes.outer[d, k]
         _shifted(rows, b, np.exp(sd_outer * v), t.ratio)
-        _sum_over_nodes(rows, b, order, u, weight, node, t)
+        _sum_over_nodes(sign, order, u, weight, node, t)
         for c in range(size):
-            t.work[0, c] = posterior[k] / t.total[c]
-        i = start
+            t.given[c] = posterior[k] / t.total[c]
         for r in range(positions):
             for c in range(size):
-                score[0, i + c] += t.work[0, c] * t.resid[r, c]
+                t.score[0, r, c] += t.given[c] * t.resid[r, c]
             for c in range(size):
-                score[1, i + c] += t.work[0, c] * t.u_resid[r, c]
+                t.score[1, r, c] += t.given[c] * t.u_resid[r, c]
             for c in range(size):
-                score[2, i + c] += v * t.work[0, c] * t.resid[r, c]
-            i += size
+                t.score[2, r, c] += v * t.given[c] * t.resid[r, c]
         if order < 2:
             continue
-        # From here on sums become posterior means given the outer node, weighted by its posterior.
-        for c in range(size):
-            t.work[1, c] = 0.0
-            t.total[c] = 1.0 / t.total[c]
+        mean = means[k].reshape((positions, size))
+        t.mean_u[:size] = 0.0
         for r in range(positions):
             for c in range(size):
-                t.work[1, c] += t.u_resid[r, c] * t.total[c]
+                t.mean_u[c] += t.u_resid[r, c] / t.total[c]
             for c in range(size):
-                mean_resid[k, r * size + c] = t.resid[r, c] * t.total[c]
-            for c in range(size):
-                t.spread[r, c] += t.work[0, c] * t.pq[r, c]
-            for c in range(size):
-                t.side[0, r, c] -= t.work[0, c] * t.u_pq[r, c]
-            for c in range(size):
-                t.side[1, r, c] -= v * t.work[0, c] * t.pq[r, c]
+                mean[r, c] = t.resid[r, c] / t.total[c]
         for c in range(size):
-            times = rows.weight[first + c]
-            mean = t.work[1, c]
-            uu += times * (t.work[0, c] * t.uu[c] - posterior[k] * mean * mean)
+            uu += times[c] * (t.given[c] * t.uu[c] - posterior[k] * t.mean_u[c] * t.mean_u[c])
         e = 0
         for r in range(positions):
             for c in range(size):
-                t.like[c] = t.work[0, c] * t.with_u[r, c] - (
-                    posterior[k] * mean_resid[k, r * size + c] * t.work[1, c]
-                )
+                t.step[c] = t.given[c] * t.pull[r, c] - posterior[k] * mean[r, c] * t.mean_u[c]
             for c in range(size):
-                t.side[0, r, c] += t.like[c]
+                t.side[0, r, c] += t.step[c]
             for c in range(size):
-                uv += rows.weight[first + c] * v * (t.like[c] - t.work[0, c] * t.u_pq[r, c])
-            for c in range(size):
-                vv -= rows.weight[first + c] * v * v * t.work[0, c] * t.pq[r, c]
+                uv += times[c] * v * t.step[c]
             for r2 in range(r, positions):
                 for c in range(size):
-                    t.like[c] = t.work[0, c] * t.pair[e, c] - (
-                        posterior[k] * mean_resid[k, r * size + c] * mean_resid[k, r2 * size + c]
-                    )
-                for c in range(size):
-                    t.cov[e, c] += t.like[c]
-                for c in range(size):
-                    t.side[1, r, c] += v * t.like[c]
-                twice = 1.0
-                if r2 > r:
-                    twice = 2.0
+                    t.step[c] = t.given[c] * t.pair[e, c] - posterior[k] * mean[r, c] * mean[r2, c]
+                if r2 == r:
+                    # p (1 - p) is |r| - r^2
                     for c in range(size):
-                        t.side[1, r2, c] += v * t.like[c]
+                        t.step[c] += t.given[c] * (t.pair[e, c] - sign[r, c] * t.resid[r, c])
+                else:
+                    for c in range(size):
+                        t.side[1, r2, c] += v * t.step[c]
                 for c in range(size):
-                    vv += twice * rows.weight[first + c] * v * v * t.like[c]
+                    t.cov[e, c] += t.step[c]
+                for c in range(size):
+                    t.side[1, r, c] += v * t.step[c]
+                twice = v * v if r2 == r else 2.0 * v * v
+                for c in range(size):
+                    vv += twice * times[c] * t.step[c]
                 e += 1
         for c in range(size):
-            group_score[k, p] += rows.weight[first + c] * t.work[1, c]
+            group_score[k, p] += times[c] * t.mean_u[c]
         for r in range(positions):
             for c in range(size):
-                mean_resid[k, r * size + c] *= rows.weight[first + c]
-                group_score[k, p + 1] += v * mean_resid[k, r * size + c]
-    for i in range(start, stop):
-        times = rows.weight[first + (i - start) % size]
-        score[0, i] *= times
-        score[1, i] *= times
-        score[2, i] *= times
+                mean[r, c] *= times[c]
+            for c in range(size):
+                group_score[k, p + 1] += v * mean[r, c]
+    for a in range(3):
+        for r in range(positions):
+            i = start + r * size
+            for c in range(size):
+                score[a, i + c] = times[c] * t.score[a, r, c]
     if order < 2:
         return
     hessian[p, p] += uu
     hessian[p, p + 1] += uv
     hessian[p + 1, p + 1] += vv
     table = t.table[: stop - start]
+    X = rows.X[start:stop]
     for r in range(positions):
+        e = _pair(r, r, positions)
         for c in range(size):
             i = r * size + c
-            times = rows.weight[first + c]
+            s = times[c] * t.cov[e, c]
             for a in range(p):
-                table[i, a] = -times * t.spread[r, c] * rows.X[start + i, a]
-            table[i, p] = times * t.side[0, r, c]
-            table[i, p + 1] = times * t.side[1, r, c]
-    e = 0
-    for r in range(positions):
-        for r2 in range(r, positions):
+                table[i, a] = s * X[i, a]
+            table[i, p] = times[c] * t.side[0, r, c]
+            table[i, p + 1] = times[c] * t.side[1, r, c]
+        for r2 in range(r):
+            e = _pair(r2, r, positions)
             for c in range(size):
                 i, i2 = r * size + c, r2 * size + c
-                s = rows.weight[first + c] * t.cov[e, c]
+                s = times[c] * t.cov[e, c]
                 for a in range(p):
-                    table[i, a] += s * rows.X[start + i2, a]
-                if r2 > r:
-                    for a in range(p):
-                        table[i2, a] += s * rows.X[start + i, a]
-            e += 1
-    X = rows.X[start:stop]
+                    table[i, a] += s * X[i2, a]
+                    table[i2, a] += s * X[i, a]
     hessian[:p] += np.dot(X.T, table)
     if K > 1:
-        group_score[:K, :p] += np.dot(mean_resid, X)
+        group_score[:K, :p] += np.dot(means, X)
 
 
 @_compiled
-def _sum_over_nodes(rows, b, order, u, weight, node, t):
+def _sum_over_nodes(sign, order, u, weight, node, t):
     """Fill the sums over inner nodes of a batch at one outer node, whose ratios are given."""
-    size = rows.group[b + 1] - rows.group[b]
-    positions = (rows.row[b + 1] - rows.row[b]) // size
+    positions, size = sign.shape
     t.total[:size] = 0.0
     t.resid[:positions] = 0.0
     t.u_resid[:positions] = 0.0
     if order == 2:
-        t.pq[:positions] = 0.0
-        t.u_pq[:positions] = 0.0
-        t.with_u[:positions] = 0.0
+        t.pull[:positions] = 0.0
         t.pair[: positions * (positions + 1) // 2] = 0.0
         t.uu[:size] = 0.0
-    group_resid, group_pq = t.work
     for q in range(weight.shape[0]):
         _probabilities(positions, size, q, t.ratio, node, weight, t.prob, t.like)
         for c in range(size):
             t.total[c] += t.like[c]
-        if order == 2:
-            group_pq[:size] = 0.0
-            for r in range(positions):
-                for c in range(size):
-                    group_pq[c] += t.prob[r, c] * (1.0 - t.prob[r, c])
-                for c in range(size):
-                    w = t.like[c] * t.prob[r, c] * (1.0 - t.prob[r, c])
-                    t.pq[r, c] += w
-                    t.u_pq[r, c] += u[q, c] * w
-        i = rows.row[b]
+        t.both[:size] = 0.0
         for r in range(positions):
             for c in range(size):
-                t.prob[r, c] = rows.sign[i + c] * (1.0 - t.prob[r, c])
+                t.r[r, c] = sign[r, c] * (1.0 - t.prob[r, c])
             for c in range(size):
-                s = t.like[c] * t.prob[r, c]
-                t.resid[r, c] += s
-                t.u_resid[r, c] += u[q, c] * s
-            i += size
+                t.both[c] += t.r[r, c]
+            for c in range(size):
+                t.resid[r, c] += t.like[c] * t.r[r, c]
+            for c in range(size):
+                t.u_resid[r, c] += u[q, c] * t.like[c] * t.r[r, c]
         if order < 2:
             continue
-        group_resid[:size] = 0.0
-        for r in range(positions):
-            for c in range(size):
-                group_resid[c] += t.prob[r, c]
-        for c in range(size):
-            t.uu[c] += t.like[c] * u[q, c] * u[q, c] * (group_resid[c] ** 2 - group_pq[c])
         e = 0
         for r in range(positions):
+            # r R - p (1 - p) is r (R + r - sign), and r - sign is -sign p.
             for c in range(size):
-                t.with_u[r, c] += t.like[c] * t.prob[r, c] * u[q, c] * group_resid[c]
+                s = u[q, c] * t.like[c] * t.r[r, c]
+                t.prob[r, c] = s * (t.both[c] - sign[r, c] * t.prob[r, c])
+            for c in range(size):
+                t.pull[r, c] += t.prob[r, c]
+            for c in range(size):
+                t.uu[c] += u[q, c] * t.prob[r, c]
             for r2 in range(r, positions):
                 for c in range(size):
-                    t.pair[e, c] += t.like[c] * t.prob[r, c] * t.prob[r2, c]
+                    t.pair[e, c] += t.like[c] * t.r[r, c] * t.r[r2, c]
                 e += 1
 
 
@@ -583,7 +565,7 @@ def _large_group(
     g, start, stop = rows.group[b], rows.row[b], rows.row[b + 1]
     times = rows.weight[g]
     X = rows.X[start:stop]
-    log_like, share = np.empty((2, Q))
+    log_like, share = np.empty(Q), np.empty(Q)
     resid = np.empty(stop - start)
     spread = np.zeros((3, stop - start if order == 2 else 0))
     by_node = np.empty((Q, p + 2))
