@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from crosssell.errors import DataError
+from crosssell.results import Result, values
 
 DIMENSIONS = ["power_distance", "individualism", "masculinity", "uncertainty_avoidance"]
 # Hofstede did not score Tunisia; the package scores it as the region "Arab countries".
@@ -143,6 +144,65 @@ def resolved_before(
     end = (day_asked - first).to_numpy()
     total = before[row, end] - before[row, end - days]
     return np.where(row >= 0, total, np.nan)
+
+
+def days_counted(within: int = 7) -> list[int]:
+    """Days before a contact whose volume counts in `resolved_before`, nearest first."""
+    date = pd.Timestamp(2000, 1, 31)
+    counted = []
+    for days in range(within + 1):
+        day = date - pd.Timedelta(days=days)
+        volume = pd.DataFrame({"agent_id": ["a"], "date": [day], "resolved": [1]})
+        if resolved_before(volume, pd.Series(["a"]), pd.Series([date]))[0]:
+            counted.append(days)
+    return counted
+
+
+def facts(raw: Mapping[str, pd.DataFrame], study: str) -> Result:
+    """What the raw sources and the measures' definitions are like, before any row is left out.
+
+    Parameters
+    ----------
+    raw : mapping of str to DataFrame
+        The raw tables by name.
+    study : {"part1", "part2"}
+
+    Returns
+    -------
+    Result
+        Equations ``distinct`` (numbers of raters, of scores they gave and of model ranks), ``min``
+        and ``max`` (of those scores and of satisfaction), ``period`` (first and last year, and the
+        calendar months with encounters), and of Essay II's measures ``dimensions`` of cultural
+        distance and first and last ``day`` before the contact that count as agent resolution
+        ability.
+    """
+    rated = {"failures.severity": raw["failures"]["severity"]}
+    if "survey" in raw:
+        rated["survey.satisfaction"] = raw["survey"]["satisfaction"]
+    kinds = {
+        "failures.rater": raw["failures"]["rater"],
+        "failures.severity": raw["failures"]["severity"],
+        "models.rank": raw["models"]["rank"],
+    }
+    started = pd.to_datetime(raw["encounters"]["started_at"]).dt
+    period = {
+        "first": float(started.year.min()),
+        "last": float(started.year.max()),
+        "months": float(started.to_period("M").nunique()),
+    }
+    rows = [
+        values("distinct", {name: float(kind.nunique()) for name, kind in kinds.items()}),
+        values("min", {name: float(scores.min()) for name, scores in rated.items()}),
+        values("max", {name: float(scores.max()) for name, scores in rated.items()}),
+        values("period", period),
+    ]
+    if STUDIES[study].ability == "two_preceding_days":
+        days = days_counted()
+        rows += [
+            values("dimensions", {"cultural_distance": float(hofstede().shape[1])}),
+            values("day", {"first": float(days[-1]), "last": float(days[0])}),
+        ]
+    return Result(pd.concat(rows), {"n": len(raw["encounters"])})
 
 
 def _lookup(table: pd.DataFrame, key: str, value: str, asked: pd.Series, name: str) -> pd.Series:

@@ -31,7 +31,8 @@ def macros(
     Parameters
     ----------
     text : mapping
-        By key: where the number stands (``fit``, ``equation``, ``term``, ``field``) and its form.
+        By key: where the number stands (``fit``, ``equation``, ``term``, ``field``) and its form;
+        without a form it is not for the paper.
     numbers : Numbers
     further : mapping of str to str
         Numbers by key that are text already.
@@ -43,6 +44,8 @@ def macros(
     """
     shown = dict(further)
     for key, place in text.items():
+        if "form" not in place:
+            continue
         field = place.get("field", "estimate")
         value = numbers(Lookup(place["fit"], place["equation"], place["term"], field))
         shown[key] = format_number(value, str(place["form"])) or "n/a"

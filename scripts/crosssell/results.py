@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
 KEYS = ["study", "model", "sample", "equation", "term"]
 FIELDS = ["estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high"]
@@ -64,6 +63,8 @@ def coefficients(
     -------
     DataFrame, shape (k, 8)
     """
+    from scipy import special
+
     params, bse = np.asarray(params, float), np.asarray(bse, float)
     z = np.divide(params, bse, out=np.full_like(params, np.nan), where=bse > 0)
     width = special.stdtrit(df, (1 + level) / 2) * bse

@@ -2,6 +2,7 @@
 
 import json
 import runpy
+from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
@@ -40,17 +41,34 @@ def raw_files(tmp_path):
     return paths
 
 
+def analysis_outputs(tmp_path):
+    """What build_analysis writes, and what else it is told."""
+    names = {"table": "analysis.parquet", "facts": "facts.csv", "info": "facts.json"}
+    return {
+        "wildcards": SimpleNamespace(study="part1"),
+        "output": Files(**{key: str(tmp_path / name) for key, name in names.items()}),
+        "params": SimpleNamespace(seed=1),
+    }
+
+
 def test_build_analysis_writes_the_table_and_says_its_size(run, raw_files, tmp_path):
-    target = tmp_path / "analysis.parquet"
-    parts = {"wildcards": SimpleNamespace(study="part1"), "output": Files(str(target))}
+    parts = analysis_outputs(tmp_path)
     log = run("build_analysis", input=Files(raw=raw_files), **parts)
     assert log == "2 rows, 1 purchases\n"
-    assert pd.read_parquet(target)["customer_id"].tolist() == ["1", "2"]
+    assert pd.read_parquet(parts["output"].table)["customer_id"].tolist() == ["1", "2"]
+
+
+def test_build_analysis_keeps_facts_of_the_raw_sources_with_their_sidecar(run, raw_files, tmp_path):
+    parts = analysis_outputs(tmp_path)
+    run("build_analysis", input=Files(raw=raw_files), **parts)
+    rows = pd.read_csv(parts["output"].facts).set_index(["equation", "term"])["estimate"]
+    assert rows["distinct", "failures.rater"] == 4
+    sidecar = json.loads((tmp_path / "facts.json").read_text())
+    assert (sidecar["model"], sidecar["n"], sidecar["seed"]) == ("sources", 4, 1)
 
 
 def test_a_users_mistake_is_a_message_and_leaves_nothing_behind(run, raw_files, tmp_path, capsys):
-    target = tmp_path / "analysis.parquet"
-    parts = {"wildcards": SimpleNamespace(study="part1"), "output": Files(str(target))}
+    parts = analysis_outputs(tmp_path)
     broken = [path for path in raw_files if path.stem != "sales"] + [
         tmp_path / "gone" / "sales.csv"
     ]
@@ -60,7 +78,7 @@ def test_a_users_mistake_is_a_message_and_leaves_nothing_behind(run, raw_files, 
     log = (tmp_path / "build_analysis.log").read_text()
     assert "sales.csv is missing" in log
     assert "Traceback" not in log + capsys.readouterr().err
-    assert not target.exists()
+    assert not any(Path(path).exists() for path in parts["output"])
 
 
 def test_fit_models_writes_tidy_estimates_and_a_sidecar_for_each(run, tmp_path):

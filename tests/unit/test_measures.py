@@ -130,6 +130,43 @@ def test_part1_has_one_row_per_pitched_customer_with_the_sale_that_counts():
     assert np.isnan(two["cross_sell_good"])
 
 
+def facts(raw, study):
+    return measures.facts(raw, study).rows.set_index(["equation", "term"])["estimate"]
+
+
+def test_facts_are_of_the_raw_sources():
+    raw = raw_of_three_customers()
+    found = facts(raw, "part1")
+    assert found["distinct", "failures.rater"] == 4
+    assert found["distinct", "failures.severity"] == 6  # nobody gave a 5
+    assert (found["min", "failures.severity"], found["max", "failures.severity"]) == (1, 7)
+    assert (found["min", "survey.satisfaction"], found["max", "survey.satisfaction"]) == (8, 8)
+    assert found["distinct", "models.rank"] == 2
+    assert found["period", "months"] == 2  # February's encounter was without an offer
+    assert (found["period", "first"], found["period", "last"]) == (2007, 2007)
+    raw["failures"] = raw["failures"].assign(rater="one", severity=3)
+    assert facts(raw, "part1")["distinct", "failures.rater"] == 1
+    assert facts(raw, "part1")["max", "failures.severity"] == 3
+
+
+def test_facts_of_essay_two_are_of_its_measures():
+    raw = raw_of_three_customers()
+    found = facts(raw, "part2")
+    assert (found["day", "first"], found["day", "last"]) == (2, 1)
+    assert found["dimensions", "cultural_distance"] == 4
+    assert "day" not in facts(raw, "part1").index
+    del raw["survey"]
+    assert ("min", "survey.satisfaction") not in facts(raw, "part2").index
+
+
+def test_days_counted_follow_the_measure(monkeypatch):
+    assert measures.days_counted() == [1, 2]
+    original = measures.resolved_before
+    longer = lambda *tables: original(*tables, days=3)
+    monkeypatch.setattr(measures, "resolved_before", longer)
+    assert measures.days_counted() == [1, 2, 3]
+
+
 def test_part2_has_one_row_per_pitched_encounter():
     table = measures.build(raw_of_three_customers(), "part2").set_index("encounter_id")
     assert list(table.index) == ["a", "b", "c"]

@@ -3,6 +3,10 @@ import pytest
 
 from crosssell import paper
 from crosssell.errors import SpecificationError
+from crosssell.results import FIELDS
+from crosssell.tables import Numbers
+
+KEPT = ["equation", "term", *FIELDS]
 
 PLACES = {"part1.age.2": {"fit": "s.m.full", "equation": "mean", "term": "age", "form": 1}}
 REFERENCES = """
@@ -29,6 +33,19 @@ def write(tmp_path):
 
 def test_macro_names_are_letters_only():
     assert paper.macro_name("part1.mean_age.2") == r"\PartOneMeanAgeTwo"
+
+
+def test_numbers_without_a_form_are_no_macros():
+    rows = pd.DataFrame(
+        {"equation": "period", "term": ["months", "first"], "estimate": [3.02, 2007.0]}
+    )
+    place = {"fit": "s.sources.raw", "equation": "period"}
+    text = {
+        "a.months": {**place, "term": "months", "form": 0},
+        "a.year": {**place, "term": "first"},
+    }
+    made = paper.macros(text, Numbers({"s.sources.raw": rows.reindex(columns=KEPT)}), {})
+    assert made == "\\newcommand{\\AMonths}{3}\n"
 
 
 def test_citations_are_linked_and_only_cited_works_are_listed(write):

@@ -25,7 +25,7 @@ rule score_fidelity:
     input:
         published=PUBLISHED,
         audit=rules.audit_published.output[0],
-        fits=expand(RESULTS / "estimates/{fit}.csv", fit=fits()),
+        fits=expand(RESULTS / "estimates/{fit}.csv", fit=fits() + facts()),
         specs=["workflow/specs/tables.yaml", "workflow/specs/text.yaml"],
         template="paper/templates/scoreboard.html.j2",
         library=library(

@@ -85,6 +85,11 @@ def fits(study=None):
     ]
 
 
+def facts():
+    """Names of what is said of each study's raw sources, which stands beside the estimates."""
+    return [f"{study}.sources.raw" for study in config["studies"]]
+
+
 def spec_of(fit):
     """Model and sample specification of a fit `study.model.sample`."""
     study, model, sample = fit.split(".")

@@ -1,6 +1,6 @@
 rule write_paper:
     input:
-        fits=expand(RESULTS / "estimates/{fit}.csv", fit=fits()),
+        fits=expand(RESULTS / "estimates/{fit}.csv", fit=fits() + facts()),
         tables=rules.set_tables.output.tex,
         scores=rules.score_fidelity.output.summary,
         audit=rules.audit_published.output[0],

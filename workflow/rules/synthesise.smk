@@ -7,10 +7,10 @@ rule make_firm_part1:
         calibration=RESULTS / "calibration/part1.csv",
     log:
         LOGS / "make_firm.part1.log",
-    conda:
-        "../../environment.yml"
     # Everything waits for the firms; the audit, which is ready at once too, is needed last.
     priority: 1
+    conda:
+        "../../environment.yml"
     params:
         study="part1",
         seed=config["seed"],

@@ -41,7 +41,7 @@ def nested_logit(
             raise
         info["not_converged"] = str(error)
         return Result(values("fit", {"n": float(len(data)), "converged": 0.0}), info)
-    numbers = {"n": float(len(data)), "converged": 1.0}
+    numbers = {"n": float(len(data)), "converged": 1.0, "levels": 1.0 + len(groups)}
     if hasattr(fit, "llf"):  # penalised quasi-likelihood has none
         numbers |= {"llf": fit.llf, "aic": fit.aic, "bic": fit.bic}
     info |= {**numbers, "n": len(data), "boundary": list(fit.boundary)}

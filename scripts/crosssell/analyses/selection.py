@@ -237,7 +237,10 @@ def heckman_holdout(
         values("mean", repeated[numbers].mean().to_dict()),
         values("sd", repeated[numbers].std().to_dict()),
         values("share", {f"within_{k}": (apart < k / 100).mean() for k in (5, 10, 20)}),
-        values("fit", {"repetitions": float(len(repeated)), "share": share}),
+        values(
+            "fit",
+            {"repetitions": float(len(repeated)), "share": share, "holdout_share": 1 - share},
+        ),
     ]
     return Result(pd.concat(rows), {"n": len(data), "repetitions": len(repeated)})
 
