@@ -8,6 +8,14 @@ LEFT_OUT = shutil.ignore_patterns(
     ".git", ".venv", ".snakemake", "results", "logs", "*.egg-info", "__pycache__", ".*_cache"
 )
 
+# Files that take minutes: they start first, one on each processor, and short ones fill the rest.
+LONG = ["test_quick", "test_firm_resume", "test_part1_firm"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(LONG)))
+
 
 @pytest.fixture(scope="session")
 def root() -> Path:
