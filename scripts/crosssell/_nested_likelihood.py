@@ -36,8 +36,9 @@ OUTER_NODES = (4, 7, 10, 13, 16, 22, 31)
 #: Error of the log-likelihood that the automatic choice of nodes allows itself, in all.
 NODE_TOLERANCE = 6e-7
 #: Newton's iterations end when the log-likelihood can rise by no more than half of this. The last
-#: step is then taken on trust: what it misses is of the order of this to the power 3/2.
-DECREMENT_TOLERANCE = 1e-7
+#: step is then taken on trust: what it misses is of the order of this to the power 3/2. Standard
+#: errors come from the Hessian where that step began and miss a share of about its square root.
+DECREMENT_TOLERANCE = 1e-8
 #: A standard deviation (in logits) at which the fit is given up.
 RUNAWAY = 50.0
 #: Where the search for the Laplace approximation's spurious maximum starts (in logits).

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy import integrate, special, stats
@@ -153,6 +153,7 @@ def test_row_order_column_scale_and_labels_do_not_matter(data, result, seed, sca
 
 @settings(max_examples=5, deadline=None)
 @given(seed=st.integers(0, 10_000))
+@example(seed=3352)  # the two fits stop at Hessians apart
 def test_weights_count_customers_as_often_as_copies_do(data, seed):
     rng = np.random.default_rng(seed)
     customers = data["customer"].unique()
