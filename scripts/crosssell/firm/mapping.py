@@ -160,7 +160,9 @@ def _times(values: pa.Array, kind: str, formats: tuple[str, ...]) -> pa.Array:
         return pc.cast(naive, target, safe=False) if kind == "date" else _to_seconds(naive)
     if not pa.types.is_string(values.type):
         return pa.nulls(len(values), target)
-    if formats == ISO[kind]:
+    # Arrow would also read a date alone as the midnight before it, which is no time of a contact.
+    bare = kind == "datetime" and pc.any(pc.less_equal(pc.utf8_length(values), 10)).as_py()
+    if formats == ISO[kind] and not bare:
         try:  # Arrow reads well-formed ISO dates many times faster
             return values.cast(target)
         except pa.ArrowInvalid:
