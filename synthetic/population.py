@@ -59,6 +59,8 @@ class Tilt:
         The penalised divergence that was minimised (divergence plus the price of the slack).
     converged : bool
         Whether the dual's gradient vanished.
+    offset : float
+        What makes base * exp((dual @ F + offset) / entropy) sum to one.
     """
 
     weights: Array
@@ -69,6 +71,7 @@ class Tilt:
     effective_size: float
     value: float
     converged: bool
+    offset: float
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ def tilt(
     half_width: ArrayLike,
     priority: ArrayLike,
     *,
+    entropy: ArrayLike | None = None,
     start: ArrayLike | None = None,
     max_iterations: int = 200,
     tolerance: float = 1e-8,
@@ -119,22 +123,25 @@ def tilt(
     .. math:: \sum_i w_i \log(w_i / b_i) + \tfrac12 \sum_j c_j s_j^2
 
     where s_j is the distance of (F w)_j from the box target_j +- half_width_j in half-widths and
-    c_j its priority. The dual is smooth once the absolute value that a box puts there is smoothed,
-    and the finite priorities are a ridge on it, so that infeasible targets do not make it
-    singular: they come back with positive slack instead. Solved by damped Newton steps.
+    c_j its priority; with `entropy` a, the divergence is sum_i a_i (w_i log(w_i / b_i) - w_i). The
+    dual is smooth once the absolute value that a box puts there is smoothed, and the finite
+    priorities are a ridge on it, so that infeasible targets do not make it singular: they come back
+    with positive slack instead. Solved by damped Newton steps.
 
     Parameters
     ----------
     F : array, shape (k, n)
         One row per published number, one column per support point.
     base : array, shape (n,)
-        Positive base weights; they are normalised.
+        Positive base weights; they are normalised, unless `entropy` is given.
     target, half_width : array, shape (k,)
         The boxes. A row whose block mean is meant (buyers only, say) is the indicator of the block
         times (value - target), with target zero and a half-width scaled by the block's share.
     priority : array or float, shape (k,)
         Price, in nats, of a squared slack of one half-width. 1e4 is as good as exact, 1e-2 is a
         wish; zero switches a row off.
+    entropy : array, shape (n,), optional
+        Positive prices of a nat, point by point: where they are high, weights stay near the base.
     start : array, shape (k,), optional
         Dual to start from, as returned in `Tilt.dual` (a warm start after a change of support).
     max_iterations : int
@@ -163,8 +170,8 @@ def tilt(
     if base.shape != F.shape[1:] or not (base > 0).all() or (priority < 0).any():
         raise PopulationError("base weights must be positive, one per column of F, priorities >= 0")
     use = priority > 0
+    log_base = np.log(base if entropy is not None else base / base.sum())
     base = base / base.sum()
-    log_base = np.log(base)
     centred = F[use] - target[use, None]
     spread = np.sqrt(np.maximum(centred**2 @ base - (centred @ base) ** 2, 0.0))
     scale = np.maximum(
@@ -174,11 +181,14 @@ def tilt(
     box = half_width[use] / scale
     ridge = box**2 / priority[use]
 
+    a = None if entropy is None else np.asarray(entropy, dtype=float)
+    zero = 0.0 if a is None else _normalised(log_base, a)[0]
+
     def evaluate(theta: Array, exponent: Array, ridge: Array) -> tuple[float, Array]:
-        log_total = logsumexp(exponent)
+        level, weights, _ = _normalised(exponent, a)
         smooth = np.sqrt(theta**2 + SMOOTHING**2)
-        value = log_total + box @ (smooth - SMOOTHING) + 0.5 * ridge @ theta**2
-        return value, np.exp(exponent - log_total)
+        value = level - zero + box @ (smooth - SMOOTHING) + 0.5 * ridge @ theta**2
+        return value, weights
 
     # Far from the optimum few points carry the weight and the curvature misleads. A ridge that
     # falls from solution to solution keeps every Newton step inside its region of trust.
@@ -186,7 +196,7 @@ def tilt(
     floors = FLOORS[ridge.min() < FLOORS]
     if start is not None:
         warm = np.asarray(start, dtype=float)[use] * scale
-        warm_exponent = log_base + warm @ G
+        warm_exponent = log_base + warm @ G / (1.0 if a is None else a)
         if evaluate(warm, warm_exponent, ridge)[0] < 0.0:
             theta, exponent, floors = warm, warm_exponent, floors[len(floors) :]
     steps = 0
@@ -201,7 +211,12 @@ def tilt(
             gradient = mean + box * theta / smooth + penalty * theta
             if np.abs(gradient).max() < goal:
                 break
-            hessian = (G * weights) @ G.T - np.outer(mean, mean)
+            if a is None:
+                hessian = (G * weights) @ G.T - np.outer(mean, mean)
+            else:
+                middle = G @ (weights / a)
+                hessian = (G * (weights / a)) @ G.T
+                hessian -= np.outer(middle, middle) / (weights / a).sum()
             hessian[np.diag_indices_from(hessian)] += box * SMOOTHING**2 / smooth**3 + penalty
             while damping < 1e6:
                 # 1e-12 of a variance only guards against rounding
@@ -211,7 +226,7 @@ def tilt(
                 except LinAlgError:  # rounding made a flat direction negative
                     damping = max(4 * damping, 1e-6)
                     continue
-                change = step @ G
+                change = step @ G / (1.0 if a is None else a)
                 trial, trial_weights = evaluate(theta + step, exponent + change, penalty)
                 if trial <= value + 1e-4 * (gradient @ step) + ROUNDING * (1 + abs(value)):
                     break
@@ -243,7 +258,23 @@ def tilt(
         effective_size=float(1 / (weights @ weights)),
         value=-float(value),
         converged=converged,
+        offset=_normalised(exponent, a)[2] - float(dual @ target),
     )
+
+
+def _normalised(exponent: Array, entropy: Array | None) -> tuple[float, Array, float]:
+    """Dual's value, weights that sum to one, and the multiplier of their sum."""
+    if entropy is None:
+        log_total = logsumexp(exponent)
+        return log_total, np.exp(exponent - log_total), -float(log_total)
+    multiplier = 0.0
+    for _ in range(100):  # a logsumexp is convex and increasing: Newton cannot cycle
+        log_total = logsumexp(exponent + multiplier / entropy)
+        weights = np.exp(exponent + multiplier / entropy - log_total)
+        if abs(log_total) < 1e-13:
+            break
+        multiplier -= log_total / (weights @ (1 / entropy))
+    return float(entropy @ weights - multiplier), weights, multiplier
 
 
 def elastic_programme(

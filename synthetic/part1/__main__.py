@@ -17,6 +17,7 @@ from synthetic.part1 import population as populations
 from synthetic.part1.buyers import enumerate_totals
 from synthetic.part1.model import COLUMNS
 from synthetic.part1.population import Population
+from synthetic.part1.search import search
 
 
 def looks(table: pd.DataFrame) -> pd.DataFrame:
@@ -56,13 +57,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="*", default=[2010], help="firms to check")
     parser.add_argument("--population", help="archive to write")
     parser.add_argument("--draws", type=int, default=0, help="random samples for recovery")
-    parser.add_argument("--looks", action="store_true", help="print quantiles of the first firm")
+    parser.add_argument("--looks", action="store_true", help="how the first firm's rows look")
     parser.add_argument("--granularity", action="store_true", help="print the enumeration")
     parser.add_argument("--conflicts", action="store_true", help="print infeasible subsets")
+    parser.add_argument("--search", action="store_true", help="search selection coefficients")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     warnings.simplefilter("ignore", CrossSellWarning)
     begin = time.process_time()
+    if options.search:
+        found = search(populations.guess())
+        print(f"search: {time.process_time() - begin:.1f} s of processor time")
+        print("selection", np.round(found.selection, 5), "intercept", round(found.outcome[0], 2))
+        return
     population = populations.build()
     if options.population:
         population.save(options.population)
@@ -71,7 +78,9 @@ def main() -> None:
     for seed in options.seeds:
         show(seed, population)
     if options.looks:
-        print(looks(measures.build(make(options.seeds[0], population=population).raw, "part1")).T)
+        table = measures.build(make(options.seeds[0], population=population).raw, "part1")
+        print(looks(table).T.to_string())
+        print(checks.roughness(table).round(2).to_string())
     if options.granularity:
         totals = enumerate_totals()
         counts = np.bincount([len(t.forbidden) for t in totals])

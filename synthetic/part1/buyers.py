@@ -10,9 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from synthetic.part1 import model
+from synthetic.constraints import evaluate
+from synthetic.part1 import base, model
 from synthetic.part1.model import COLUMNS, REVENUE, Truth, with_model
 from synthetic.part1.population import Population
+from synthetic.population import tilt
 from synthetic.published import Printed, by_id
 from synthetic.sample import integer_counts, minimum_norm, round_rows, systematic
 
@@ -30,7 +32,7 @@ GRID = {
 }
 STEP = {
     "failure_severity": 0.5,
-    "agent_resolution_ability": 10.0,
+    "agent_resolution_ability": 4.0,
     "product_age": 100.0,
     "product_price": 5.0,
 }
@@ -40,6 +42,14 @@ BOUNDS = {
     "product_age": (1.0, np.inf),
     "product_price": (-np.inf, np.inf),
 }
+RAREST = 0.01  # expected buyers of a cell that stays empty
+# Columns that move together, and those that their correlations with count
+STAGES = (
+    (("failure_severity",), COARSE),
+    (FINE, (*COARSE, "failure_severity", REVENUE)),
+)
+PASSES = 4  # of exchanges among support points
+OFFERS = 30  # support points that may replace a buyer
 INSIDE = 0.9  # the sample aims at this part of a printed digit's half-width, against rounding ties
 
 
@@ -144,7 +154,35 @@ def _with_products(
     return Totals(sums, squares, products, tuple(forbidden))
 
 
-def coarse(population: Population, totals: Totals) -> tuple[Array, NDArray[np.int64]]:
+def reweigh(population: Population, truth: Truth) -> Array:
+    """Weights of buyers nearest to the population's with Table 2 at the sample's coefficients.
+
+    Lambda and expected revenue depend on the selection coefficients; small moves of the rows drawn
+    with these weights are enough for the last digits.
+
+    Returns
+    -------
+    ndarray, shape (support points,)
+    """
+    known = [*model.constraints(), *model.looks(truth)]
+    known += [k.with_priority(model.SOFT) for k in base.smooth_margins()]
+    known = [k for k in known if k.id.startswith(model.OF_BUYERS)]
+    full = with_model(population.rows, truth)
+    full["probability"] = np.ones(len(population.weights))
+    system = evaluate(known, full)
+    return tilt(
+        system.F,
+        population.weights * population.augmented()["probability"],
+        system.target,
+        system.half_width * model.customers() / model.buyers(),
+        system.priority,
+        tolerance=1e-6,
+    ).weights
+
+
+def coarse(
+    population: Population, weight: Array, totals: Totals
+) -> tuple[Array, NDArray[np.int64]]:
     """Cells of the coarse columns and how many buyers each holds.
 
     Returns
@@ -153,11 +191,11 @@ def coarse(population: Population, totals: Totals) -> tuple[Array, NDArray[np.in
     counts : ndarray of int, shape (96,)
     """
     cells = np.array(list(itertools.product(range(6), range(1, 5), range(2), range(2))), float)
-    weight = population.weights * population.augmented()["probability"]
     code = _cell_code(population.rows)
     lookup = {c: i for i, c in enumerate(_cell_code(dict(zip(COARSE, cells.T, strict=True))))}
     expected = np.bincount([lookup[c] for c in code], weight, len(cells))
     expected *= model.buyers() / expected.sum()
+    expected[expected < RAREST] = 0.0
     column = dict(zip(COARSE, cells.T, strict=True))
     features, low, high = [np.ones(len(cells))], [model.buyers()], [model.buyers()]
     for name, total in totals.sums.items():
@@ -181,20 +219,65 @@ def _cell_code(rows: Mapping[str, Array]) -> NDArray[np.int64]:
 
 
 def draw_cells(
-    population: Population, cells: Array, counts: NDArray[np.int64], rng: np.random.Generator
-) -> dict[str, Array]:
-    """Systematic draws of whole rows inside each cell, ordered by expected revenue."""
-    full = population.augmented()
-    weight = population.weights * full["probability"]
+    population: Population,
+    weight: Array,
+    cells: Array,
+    counts: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Systematic draws of support points inside each cell, ordered by expected revenue."""
+    expected = population.augmented()[REVENUE]
     code = _cell_code(population.rows)
     chosen = []
     for cell, count in zip(cells, counts, strict=True):
         inside = np.flatnonzero(code == _cell_code(dict(zip(COARSE, cell[:, None], strict=True))))
-        inside = inside[np.argsort(full[REVENUE][inside], kind="stable")]
+        inside = inside[np.argsort(expected[inside], kind="stable")]
         if count:
             chosen.append(inside[systematic(weight[inside], int(count), rng)])
-    index = np.concatenate(chosen)
-    return {column: population.rows[column][index] for column in COLUMNS}
+    return np.concatenate(chosen)
+
+
+def exchange(
+    population: Population,
+    weight: Array,
+    chosen: NDArray[np.int64],
+    conditions: Conditions,
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Exchange buyers for others of their cells until Table 2 needs only small moves.
+
+    What remains is measured by the least moves of severity, and then of the fine columns, that
+    would mend it, to first order. Each buyer in turn takes the best of `OFFERS` support points
+    drawn from the same cell; :meth:`Conditions.residuals` is linearised anew in each pass.
+    """
+    full = with_model(population.rows, conditions.truth)
+    full["probability"] = np.ones(len(weight))
+    known = {k.id: k for k in model.constraints()}
+    chosen, code = chosen.copy(), _cell_code(population.rows)
+    for _ in range(PASSES):
+        rows = {column: population.rows[column][chosen] for column in COLUMNS}
+        left, effect = [], []
+        for moving, against in STAGES:
+            gap, jacobian, ids = conditions.residuals(rows, moving, against)
+            J = np.hstack([jacobian[column] * STEP[column] for column in moving])
+            whiten = np.linalg.cholesky(np.linalg.inv(J @ J.T)).T
+            system = evaluate([known[id] for id in ids], full)
+            # the half-widths are customers' shares; buyers are a block of their own here
+            half_width = system.half_width * model.customers() / model.buyers()
+            left.append(whiten @ gap)
+            effect.append(whiten @ (system.F / half_width[:, None]) / model.buyers())
+        left, effect = np.concatenate(left), np.concatenate(effect)
+        offers = np.empty((len(chosen), OFFERS), dtype=int)
+        for cell in np.unique(code[chosen]):
+            inside, buyers = np.flatnonzero(code == cell), code[chosen] == cell
+            p = weight[inside] / weight[inside].sum()
+            offers[buyers] = rng.choice(inside, (buyers.sum(), OFFERS), p=p)
+        for i in rng.permutation(len(chosen)):
+            trial = left[:, None] + effect[:, offers[i]] - effect[:, [chosen[i]]]
+            best = np.argmin((trial**2).sum(axis=0))
+            if trial[:, best] @ trial[:, best] < left @ left:
+                left, chosen[i] = trial[:, best], offers[i, best]
+    return chosen
 
 
 class Conditions:
@@ -438,10 +521,12 @@ def build(
         The whole-number totals chosen, with the correlations they forbid.
     """
     totals = enumerate_totals()[0]
-    cells, counts = coarse(population, totals)
-    rows = draw_cells(population, cells, counts, rng)
-    rows = separate(rows, rng)
+    weight = reweigh(population, truth)
+    cells, counts = coarse(population, weight, totals)
     conditions = Conditions(truth)
+    chosen = draw_cells(population, weight, cells, counts, rng)
+    chosen = exchange(population, weight, chosen, conditions, rng)
+    rows = separate({column: population.rows[column][chosen] for column in COLUMNS}, rng)
     rows = move(rows, conditions, ("failure_severity",), COARSE)
     rows = round_column(rows, conditions, "failure_severity", COARSE)
     fixed = (*COARSE, "failure_severity")
@@ -457,11 +542,11 @@ def build(
 def separate(rows: dict[str, Array], rng: np.random.Generator) -> dict[str, Array]:
     """Small noise on the fine columns, so that a support point drawn twice gives two customers."""
     n = len(rows["product_age"])
-    ability = rows["agent_resolution_ability"] + rng.normal(0, 4, n)
+    ability = rows["agent_resolution_ability"] + rng.normal(0, 1, n)
     return {
         **rows,
         "agent_resolution_ability": np.clip(ability, 1, model.N_AGENTS),
-        "product_age": np.maximum(rows["product_age"] * np.exp(rng.normal(0, 0.08, n)), 5),
-        "product_price": rows["product_price"] * (1 + rng.normal(0, 0.1, n))
-        + rng.normal(0, 1.5, n),
+        "product_age": np.maximum(rows["product_age"] * np.exp(rng.normal(0, 0.02, n)), 5),
+        "product_price": rows["product_price"] * (1 + rng.normal(0, 0.02, n))
+        + rng.normal(0, 0.5, n),
     }

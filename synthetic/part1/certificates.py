@@ -8,9 +8,9 @@ import numpy as np
 
 from synthetic import constraints as c
 from synthetic.constraints import Block, Constraint, Moments, evaluate
-from synthetic.part1 import model
+from synthetic.part1 import base, model
 from synthetic.part1.buyers import COARSE, GRID, enumerate_totals, nearest_sums, whole_sums
-from synthetic.part1.population import Population, broad
+from synthetic.part1.population import Population
 from synthetic.population import conflict
 from synthetic.published import by_id
 from synthetic.sample import systematic
@@ -123,7 +123,7 @@ def conflicts(population: Population, seed: int = 1) -> dict[str, str]:
     """
     rng = np.random.default_rng(seed)
     near = systematic(population.weights, SUPPORT, rng)
-    fresh, alike = broad(SUPPORT, rng), broad(SUPPORT, rng)
+    fresh, alike = base.draw(SUPPORT, rng), base.draw(SUPPORT, rng)
     known = model.moments()["product_age"]
     alike["product_age"] = rng.normal(known.mean, model.value("t2.sd.product_age"), SUPPORT)
     rows = {k: np.r_[v[near], fresh[k], alike[k]] for k, v in population.rows.items()}

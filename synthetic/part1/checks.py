@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from crosssell.design import regressors
 from crosssell.heckman import HeckmanModel
-from synthetic.part1 import draw_rows, model
+from synthetic.part1 import base, draw_rows, model
 from synthetic.part1.estimates import misses
 from synthetic.part1.model import COLUMNS, OUTCOME_TERMS, REVENUE, SELECTION_TERMS, design
 from synthetic.part1.population import Population
@@ -19,6 +19,13 @@ Array = NDArray[np.float64]
 
 SURVEY = ("p1.survey.", "p1.mean.good_price", "p1.mean.service_price")
 COUNTS = ("p1.mean.units", "p1.mean.categories")
+BINS = {
+    "agent_resolution_ability": np.arange(0.5, 180, 10),
+    "product_age": np.arange(0, 2001, 100),
+    "product_price": np.arange(-10, 151, 10),
+    "failure_severity": np.arange(0.875, 7.2, 0.5),
+}
+FEWEST = 60  # customers in three bins; fewer say nothing about smoothness
 FULL = tuple(f"p1.mean.{column}" for column in COLUMNS[:3])
 
 
@@ -69,6 +76,48 @@ def verdicts(calibration: pd.DataFrame) -> pd.DataFrame:
             .agg(lambda ids: " ".join(ids.dropna())),
         }
     )
+
+
+def roughness(table: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+    """How far the histograms of the fine columns are from smooth.
+
+    The number is the largest factor between a bin and the mean of its two neighbours, whichever is
+    larger, over bins of a fixed grid that together hold at least `FEWEST` customers.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Analysis table.
+    seed : int
+        Of the samples that show what chance alone does.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by column and group; columns roughness, and chance: the median over 100 samples of
+        the same size from the smooth margins of :mod:`synthetic.part1.base`.
+    """
+    rng, found = np.random.default_rng(seed), {}
+    for group, bought, smooth in (
+        ("non-buyers", 0, base.margins()),
+        ("buyers", 1, base.buyers_margins()),
+    ):
+        chosen = table[table["purchase"] == bought]
+        for column, edges in BINS.items():
+            samples = smooth[column].draw(100 * len(chosen), rng).reshape(100, -1)
+            found[column, group] = {
+                "roughness": _roughness(chosen[column], edges),
+                "chance": np.median([_roughness(sample, edges) for sample in samples]),
+            }
+    return pd.DataFrame(found).T
+
+
+def _roughness(values: Array, edges: Array) -> float:
+    count = np.histogram(values, edges)[0]
+    middle, around = count[1:-1], (count[:-2] + count[2:]) / 2
+    counted = middle + 2 * around >= FEWEST
+    factor = np.log((middle[counted] + 0.5) / (around[counted] + 0.5))
+    return float(np.exp(np.abs(factor).max()))
 
 
 def two_step(rows: dict[str, Array], bought: NDArray[np.bool_], revenue: Array) -> Array:

@@ -19,7 +19,7 @@ from scipy.special import erfcx, ndtr
 
 from crosssell import predictions
 from synthetic import constraints as c
-from synthetic.constraints import Block, Constraint, Moments, Rows, Values
+from synthetic.constraints import Block, Constraint, Moments, Rows
 from synthetic.published import by_id
 
 Array = NDArray[np.float64]
@@ -68,7 +68,7 @@ RISK_LEVELS = range(6)
 FUNCTIONALITY_LEVELS = range(1, 5)
 SEGMENTS = ((0, 1), (1, 1), (2, 2), (3, 3), (4, 4), (5, 4))
 N_AGENTS = 179
-AGES, PRICES = (3.0, 4000.0), (-30.0, 280.0)  # days and dollars that a record may show
+AGES, PRICES = (3.0, 3000.0), (-8.0, 280.0)  # days and dollars that a record may show
 
 # Printed in the column of standard deviations, but standard errors of the mean: the two binary
 # columns' values are sqrt(p (1 - p) / 498), and an SD of 27 days or .4 ranks cannot hold together
@@ -80,6 +80,7 @@ STANDARD_ERRORS = {
     "cross_sell_related": 1.0,
 }
 
+OF_BUYERS = ("t2.", "t4.a.revenue", "looks.buyers.")  # ids of constraints on buyers alone
 INSET = 0.7  # of a share's half-width, so that a sample of whole customers still prints it
 EXACT, FIRM, SOFT = 1e4, 1e2, 1.0  # priorities, in nats per squared half-width
 
@@ -288,6 +289,11 @@ def _segment(id: str, risk: int | None, functionality: int | None) -> Constraint
     return replace(found, half_width=INSET * found.half_width)
 
 
+def plausible(full: Rows) -> NDArray[np.bool_]:
+    """Where customers may be at all: no certain buyers, no sales next to nothing."""
+    return (full[REVENUE] > SMALLEST_EXPECTED) & (full["index"] < LARGEST_INDEX)
+
+
 def looks(truth: Truth) -> list[Constraint]:
     """What makes the rows look like customers; published numbers are silent about it."""
     share, known = buyers() / customers(), moments()
@@ -303,25 +309,13 @@ def looks(truth: Truth) -> list[Constraint]:
     def extreme(rows: Rows) -> Array:
         return rows["probability"] * np.maximum(rows["index"] - HIGHEST_INDEX, 0) ** 2
 
-    def share_where(column: str, low: float, high: float) -> Values:
-        return lambda rows: ((rows[column] >= low) & (rows[column] < high)).astype(float)
-
-    def spread(rows: Rows) -> Array:
-        return (rows["product_price"] - 45.0) ** 2
-
-    wanted = 10.0
     return [
         # leaves the outcome equation's error the wanted sigma once the printed SD of revenue holds
-        c.wish("looks.sigma", variance, 0.0, share * 20.0, FIRM),
-        c.wish("looks.expected_revenue", low, 0.0, share * 0.1, FIRM),
-        c.wish("looks.index", extreme, 0.0, share * 0.02, SOFT),
-        c.wish("looks.age", lambda rows: rows["product_age"], 750.0, 100.0, wanted),
-        c.wish("looks.new", share_where("product_age", 0, 30), 0.02, 0.02, wanted),
-        c.wish("looks.price", lambda rows: rows["product_price"], 42.0, 6.0, wanted),
-        c.wish("looks.price_spread", spread, 45.0**2, 500.0, wanted),
-        c.wish("looks.negative", share_where("product_price", -1e9, 0), 0.03, 0.03, wanted),
+        c.wish("looks.buyers.sigma", variance, 0.0, share * 20.0, FIRM),
+        c.wish("looks.buyers.expected_revenue", low, 0.0, share * 0.1, FIRM),
+        c.wish("looks.buyers.index", extreme, 0.0, share * 0.02, 0.004),
     ]
 
 
 SMALLEST_EXPECTED, LOWEST_EXPECTED = 8.0, 12.0  # dollars; the hard and the soft floor
-HIGHEST_INDEX = 1.5
+LARGEST_INDEX, HIGHEST_INDEX = 4.0, 1.5  # likewise

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthetic.constraints import evaluate
-from synthetic.part1 import model
+from synthetic.part1 import base, model
 from synthetic.part1.buyers import (
     BOUNDS,
     FINE,
@@ -45,23 +45,26 @@ def reweigh(population: Population, truth: Truth, buyers: Mapping[str, Array]) -
     ndarray, shape (support points,)
     """
     declined = model.customers() - model.buyers()
-    base = population.weights * (1 - population.augmented()["probability"])
-    base = np.maximum(base / base.sum(), 1e-15)
+    expected = population.weights * (1 - population.augmented()["probability"])
+    expected = np.maximum(expected / expected.sum(), 1e-15)
     Z = design(population.rows, SELECTION_TERMS)
     mills = inverse_mills(-(Z @ truth.selection))
     score = (mills[:, None] * Z).T
     wanted = scores(buyers, truth, True) / declined
-    noise = np.sqrt((score - wanted[:, None]) ** 2 @ base / declined)
+    noise = np.sqrt((score - wanted[:, None]) ** 2 @ expected / declined)
     # what is left for non-buyers of the full sample's shares and means
     whole = [k for k in model.constraints() if k.id.endswith(".share") or k.id in FULL_MEANS]
+    looks = [k for k in base.smooth_margins() if not k.id.startswith(model.OF_BUYERS)]
+    whole = [k.with_priority(model.FIRM) for k in whole]
+    whole += [k.with_priority(model.SOFT) for k in looks]
     system = evaluate(whole, population.rows)
     of_buyers = evaluate(whole, buyers).F.sum(axis=1)
     return tilt(
         np.vstack([score, system.F]),
-        base,
+        expected,
         np.r_[wanted, (system.target * model.customers() - of_buyers) / declined],
         np.r_[ROUGHLY * noise, INSIDE * system.half_width * model.customers() / declined],
-        model.FIRM,
+        np.r_[np.full(len(score), model.FIRM), system.priority],
     ).weights
 
 

@@ -94,7 +94,7 @@ def revenue(
     expected += mean.value - expected.mean()
     left = sd.value**2 * (n - 1) - (expected - mean.value) @ (expected - mean.value)
     if left <= 0:
-        raise SampleError("expected revenue varies more than revenue may: lower looks.sigma")
+        raise SampleError("expected revenue varies more than revenue may: lower looks.buyers.sigma")
     Q = np.linalg.qr(X)[0]
     clear = lambda v: v - Q @ (Q.T @ v)
     scale = expected.clip(2 * FLOOR)
@@ -107,7 +107,7 @@ def revenue(
     else:
         raise SampleError(
             f"revenue stays below {FLOOR} dollars for {(expected + e < FLOOR).sum()} buyers: "
-            "raise looks.expected_revenue's priority"
+            "raise looks.buyers.expected_revenue's priority"
         )
     return _to_cents(expected + e, X)
 

@@ -7,7 +7,6 @@ import itertools
 import numpy as np
 import pandas as pd
 from scipy import stats
-from scipy.special import ndtr
 
 from crosssell import predictions
 from crosssell.design import regressors
@@ -72,7 +71,7 @@ def achieved(table: pd.DataFrame) -> dict[str, float]:
         test = fit.wald_test("same_named")
         found[f"t3.{name}.wald.statistic"] = float(test.statistic)
         found[f"t3.{name}.wald.df"] = float(test.df)
-    found |= _segments(table, estimates["hypothesized"], buyers[list(COLUMNS)].mean())
+    found |= _segments(table, estimates["hypothesized"], buyers[list(COLUMNS)])
     for column in COLUMNS[:3]:
         found[f"p1.mean.{column}"] = table[column].mean()
     found["p1.related_rate"] = 100 * table["cross_sell_related"].mean()
@@ -84,16 +83,17 @@ def achieved(table: pd.DataFrame) -> dict[str, float]:
     return found | _survey(table)
 
 
-def _segments(table: pd.DataFrame, fit: HeckmanResults, means: pd.Series) -> dict[str, float]:
+def _segments(table: pd.DataFrame, fit: HeckmanResults, buyers: pd.DataFrame) -> dict[str, float]:
     shares = predictions.segment_shares(table)
-    at = means.to_dict()
     correction = predictions.average_correction(fit.mills, table["purchase"].mean())
     slopes = fit.params["outcome"].drop(LAMBDA)
-    revenues = predictions.printed_revenues(slopes, at, correction)
+    revenues = predictions.printed_revenues(slopes, buyers.mean().to_dict(), correction)
+    acceptances = predictions.printed_acceptances(
+        fit.params["selection"], table[list(COLUMNS)].mean().to_dict()
+    )
     found = {}
-    for key, levels in predictions.SEGMENTS.items():
-        index = predictions.linear_predictor(fit.params["selection"], {**at, **levels})
-        found[f"t4.{key}.acceptance"] = 100 * float(ndtr(index))
+    for key in predictions.SEGMENTS:
+        found[f"t4.{key}.acceptance"] = 100 * acceptances[key]
         found[f"t4.{key}.revenue"] = revenues[key]
         found[f"t4.{key}.share"] = 100 * shares[key]
     dollars = predictions.dollar_differences(revenues, shares, len(table))

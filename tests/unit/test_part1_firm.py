@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crosssell import measures
+from crosssell import measures, predictions
 from synthetic.part1 import buyers as buyers_module
-from synthetic.part1 import certificates, checks, draw_rows, emergent, make, model, outcome, sources
+from synthetic.part1 import certificates, checks, draw_rows, make, model, outcome, report, sources
 from synthetic.part1 import population as populations
 from synthetic.part1.population import Population
 from synthetic.published import by_id
@@ -48,11 +48,11 @@ def test_probit_text_within_one_standard_error(table):
 
 def test_rows_look_like_customers(table):
     of_customers = [c for c in model.COLUMNS if c != "cross_sell_good"]
-    assert table[of_customers].duplicated().mean() < 0.01
+    assert table[of_customers].duplicated().mean() < 0.001
     assert table["cross_sell_revenue"].min() > 0
     assert (table["product_price"] < 0).mean() < 0.1
     age = table.groupby("purchase")["product_age"].mean()
-    assert age[0] > age[1] / 3
+    assert age[0] > age[1] / 2
     for column, grid in {
         "product_age": 1,
         "agent_resolution_ability": 1,
@@ -60,6 +60,22 @@ def test_rows_look_like_customers(table):
     }.items():
         np.testing.assert_allclose(table[column] % grid, 0)
     assert table["agent_resolution_ability"].between(1, model.N_AGENTS).all()
+
+
+def test_histograms_are_smooth(table):
+    found = checks.roughness(table)
+    # chance alone makes 1.1 to 1.5, most among the few buyers, whose rows Table 2 ties down
+    assert found.xs("non-buyers", level=1)["roughness"].max() < 1.8
+    assert found.xs("buyers", level=1)["roughness"].max() < 3
+    assert found["chance"].max() < 1.8
+
+
+def test_acceptance_rates_are_those_of_the_analysis(table):
+    means = table[list(model.COLUMNS)].mean().to_dict()
+    fit = report.fits(table)["hypothesized"]
+    rates = predictions.printed_acceptances(fit.params["selection"], means)
+    found = report.achieved(table)
+    assert all(found[f"t4.{key}.acceptance"] == 100 * rate for key, rate in rates.items())
 
 
 def test_raw_sources_rebuild_the_rows(firm, table):
@@ -93,7 +109,7 @@ def test_population_meets_the_printed_numbers(population):
     report = population.report[population.report["id"].isin(by_id())]
     # tilting pays for the last tenths of a half-width; the sample is polished beyond that
     assert report["slack"].max() < 0.7
-    assert 1 / (population.weights @ population.weights) > 2000
+    assert 1 / (population.weights @ population.weights) > 10_000
 
 
 def test_drawn_samples_obey_the_model(population):
@@ -105,7 +121,7 @@ def test_drawn_samples_obey_the_model(population):
     assert abs(error.mean()) < 4 * error.std() / np.sqrt(len(error))
     variance = outcome.conditional_variance(full["delta"][bought], population.truth)
     assert (error**2).mean() == pytest.approx(variance.mean(), rel=0.05)
-    assert (revenue > 0).all()
+    assert (revenue >= 0).all()  # noise far below a cent is lost beside its expectation
 
 
 def test_recovery_over_random_samples(population):
@@ -155,18 +171,6 @@ def test_panel_a_needs_one_mean_of_lambda(table):
     chosen = {c: buyers[c].to_numpy(float) for c in model.COLUMNS}
     mills = model.inverse_mills(model.design(chosen, model.SELECTION_TERMS) @ gamma)
     assert abs(mills.mean() - level) <= half_width
-
-
-def test_standard_errors_differentiate(population):
-    full, w = population.augmented(), population.weights
-    value, slope = emergent.log_standard_errors(full, w, population.truth)
-    direction = np.random.default_rng(0).normal(size=len(w)) * w
-    step = 1e-5
-    ahead = emergent.log_standard_errors(full, w + step * direction, population.truth)[0]
-    behind = emergent.log_standard_errors(full, w - step * direction, population.truth)[0]
-    # the slopes are of order .02; the differences carry seven digits
-    np.testing.assert_allclose((ahead - behind) / (2 * step), direction @ slope, rtol=0, atol=1e-6)
-    assert value.shape == (len(model.OUTCOME_TERMS) + 2,)
 
 
 def test_survey_splits_print_both_means():
