@@ -5,18 +5,27 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from synthetic.part2 import population as pop
-from synthetic.part2.population import COLUMNS, DISTANCE, PURCHASE, Population
+from synthetic.part2.names import (
+    ABILITY,
+    COLUMNS,
+    DISTANCE,
+    PURCHASE,
+    RANGES,
+    RISK,
+    SEVERITY,
+    VALUE,
+)
+from synthetic.part2.population import Design, Population
 from synthetic.sample import systematic
 
 Table = dict[str, NDArray]
 ENCOUNTERS_PER_CUSTOMER = "p2.agents_per_failure"
-OWN = (pop.SEVERITY, pop.RISK, pop.VALUE)  # variables of the customer, not the encounter
-JITTER = 0.25  # of ability and duration around the support point they were drawn from, in logs
+OWN = (SEVERITY, RISK, VALUE)  # variables of the customer, not the encounter
+JITTER = 0.04  # of ability around the support point it was drawn from, in logs
 
 
 def draw(population: Population, purchases: NDArray[np.int64], rng: np.random.Generator) -> Table:
-    """Encounters, sorted by cell and customer.
+    """Encounters of the population, so many of each cell as the firm had.
 
     Parameters
     ----------
@@ -28,76 +37,76 @@ def draw(population: Population, purchases: NDArray[np.int64], rng: np.random.Ge
     Returns
     -------
     dict of str to ndarray, shape (n,)
-        cell, dyad, customer, purchase, the five variables, cultural_distance.
+        cell, purchase, the five variables, cultural_distance.
     """
-    plan, rows, weight = population.plan, population.rows, population.weights
-    encounters = plan.cells["encounters"].to_numpy()
-    picked = []
-    order = np.lexsort([rows[name] for name in (pop.ABILITY, pop.SEVERITY, pop.VALUE, pop.RISK)])
-    for cell, (n, bought) in enumerate(zip(encounters, purchases, strict=True)):
-        for y, size in ((0, n - bought), (1, bought)):
-            stratum = order[(rows["cell"][order] == cell) & (rows[PURCHASE][order] == y)]
-            picked.append(stratum[systematic(weight[stratum], size, rng)])
-    index = np.concatenate(picked)
+    rows, weight = population.rows, population.weights
+    encounters = population.plan.cells["encounters"].to_numpy()
+    # sorted by cell and outcome, then by the variables with the longest tails: the draws of a
+    # stratum are spread evenly over them
+    order = np.lexsort([rows[name] for name in (ABILITY, SEVERITY, VALUE, RISK, PURCHASE, "cell")])
+    stratum = 2 * rows["cell"][order] + rows[PURCHASE][order].astype(np.int64)
+    edges = np.searchsorted(stratum, np.arange(2 * len(encounters) + 1))
+    sizes = np.stack([encounters - purchases, purchases], axis=1).ravel()
+    index = np.concatenate(
+        [
+            order[first:last][systematic(weight[order[first:last]], size, rng)]
+            for first, last, size in zip(edges[:-1], edges[1:], sizes, strict=True)
+            if size
+        ]
+    )
     table = {name: rows[name][index] for name in (*COLUMNS, DISTANCE, PURCHASE)}
-    # Heavy support points would make buyers of one kind. Shuffling each variable among the buyers
-    # of a cell leaves every sum of x and of x y as it is.
-    buyers = np.flatnonzero(table[PURCHASE] == 1)
-    for name in COLUMNS:
-        table[name][buyers] = table[name][_shuffled_within(buyers, rows["cell"][index], rng)]
+    table[ABILITY] = _jittered(table[ABILITY], *RANGES[ABILITY], rng)
     table["cell"] = rows["cell"][index].astype(np.int64)
-    for name in (pop.ABILITY, pop.DURATION):
-        table[name] = _jittered(table[name], *pop.RANGES[name], rng)
-    return _customers(table, population, rng)
+    return table
 
 
 def _jittered(values: NDArray, low: int, high: int, rng: np.random.Generator) -> NDArray:
     """Spread repeated values: a factor of mean one on what exceeds the minimum, rounded fairly."""
     factor = np.exp(rng.normal(-(JITTER**2) / 2, JITTER, len(values)))
     moved = low + np.floor((values - low) * factor + rng.random(len(values)))
-    # records beyond the range, and what would become one, stay
-    return np.where((moved > high) | (values > high), values, moved)
+    return np.where(moved > high, values, moved)
 
 
-def _customers(table: Table, population: Population, rng: np.random.Generator) -> Table:
-    """Share encounters out among customers of one cell each.
+def share_out(table: Table, plan: Design, clustering: float, rng: np.random.Generator) -> Table:
+    """Share encounters out among customers, purchases more often to the same ones.
 
-    Purchases fall on a cell's encounters in order of the customer's effect plus extreme-value
-    noise: drawing without replacement with probabilities proportional to exp(effect), the sampling
-    that a random intercept implies. A customer's own variables are those of a purchase if there is
-    one; encounters without purchase are laid out in order of those variables, so that a customer's
-    encounters agree in them but for the last in a run.
+    Encounters that agree in the customer's own variables and the cell are cut into customers at
+    random. Among them, purchases fall in order of the customer's effect plus extreme-value noise:
+    drawing without replacement with probabilities proportional to exp(effect), the sampling that a
+    random intercept implies. No value changes, only who had which encounter.
+
+    Parameters
+    ----------
+    table : dict of str to ndarray, shape (n,)
+        As `draw` returns it.
+    plan : Design
+    clustering : float
+        Standard deviation of the customers' effects.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    dict of str to ndarray, shape (n,)
+        Sorted by cell and customer, with columns customer and dyad.
     """
-    plan = population.plan
     n = len(table["cell"])
-    order = np.lexsort([rng.random(n), *[table[name] for name in OWN], table["cell"]])
+    order = np.lexsort([rng.random(n), *[table[name] for name in (*OWN, "cell")]])
     table = {name: values[order] for name, values in table.items()}
-    start = np.r_[True, np.diff(table["cell"]) > 0]
+    changes = np.any([np.diff(table[name]) != 0 for name in (*OWN, "cell")], axis=0)
+    start = np.r_[True, changes]
+    alike = np.cumsum(start) - 1
     wanted = round(n / plan.published[ENCOUNTERS_PER_CUSTOMER].value)
     start[rng.choice(np.flatnonzero(~start), wanted - start.sum(), replace=False)] = True
     customer = np.cumsum(start) - 1
-    likely = rng.normal(0, pop.CUSTOMER_SD, wanted)[customer] + rng.gumbel(size=n)
-    # places by cell: the likeliest for the buyers, the rest in order for the others
+    likely = rng.normal(0, clustering, wanted)[customer] + rng.gumbel(size=n)
+    # the likeliest places for the purchases, the rest in order for the others
     bought = table[PURCHASE] == 1
-    rank = np.lexsort([-likely, table["cell"]])
-    first = np.searchsorted(table["cell"], table["cell"])
-    buyers = np.bincount(table["cell"], bought)[table["cell"]]
+    rank = np.lexsort([-likely, alike])
     chosen = np.zeros(n, dtype=bool)
-    chosen[rank] = np.arange(n) - first < buyers
+    chosen[rank] = np.arange(n) - np.searchsorted(alike, alike) < np.bincount(alike, bought)[alike]
     source = np.empty(n, dtype=np.int64)
-    source[~chosen] = np.flatnonzero(~bought)
-    place = np.flatnonzero(chosen)
-    source[place] = _shuffled_within(np.flatnonzero(bought), table["cell"], rng)
-    table = {name: values[source] for name, values in table.items()}
-    # the encounter that speaks for its customer: a purchase, otherwise the first
-    speaker = np.lexsort([-table[PURCHASE], customer])[np.flatnonzero(start)]
-    for name in OWN:
-        table[name] = table[name][speaker][customer]
-    table["customer"] = customer
-    table["dyad"] = plan.dyad_of_cell[0][table["cell"]]
-    return table
-
-
-def _shuffled_within(index: NDArray, block: NDArray, rng: np.random.Generator) -> NDArray:
-    """Shuffle indices among those of the same block; blocks stay in order."""
-    return index[np.lexsort([rng.random(len(index)), block[index]])]
+    source[chosen], source[~chosen] = np.flatnonzero(bought), np.flatnonzero(~bought)
+    return {name: values[source] for name, values in table.items()} | {
+        "customer": customer,
+        "dyad": plan.dyad_of_cell[0][table["cell"]],
+    }

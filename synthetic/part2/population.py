@@ -3,8 +3,14 @@
 A support point is an encounter and its outcome: a cell (customer culture x service country), the
 five encounter and customer variables, and whether it ended in a purchase. Every published moment,
 and every score equation at the printed coefficients, is linear in the weights of such points, so
-exponential tilting finds the population nearest to a plain one in which both columns of Table 8
-hold. The left-out country is France: only its share makes the standard errors of the last column.
+exponential tilting finds the population nearest to a plain one in which they hold. The plain one
+(`synthetic.part2.marginals`) is re-fitted a few times to what the tilt wants of each variable in
+each dyad, so that the tilt is left with how variables depend on one another.
+
+The left-out country of Table 8's last column is France: only its share makes the printed standard
+errors. Both columns together would take a population in which French customers buy from agents with
+the very shortest queues and from nobody else, so the last column is given a small weight
+(`LEFT_OUT_WEIGHT`): it comes back in signs and size, not in digits.
 """
 
 from __future__ import annotations
@@ -22,7 +28,22 @@ from scipy.special import expit
 
 from synthetic import constraints as form
 from synthetic.constraints import Constraint, Moments
-from synthetic.population import Tilt, tilt
+from synthetic.part2 import marginals
+from synthetic.part2.marginals import Marginals
+from synthetic.part2.names import (
+    ABILITY,
+    COLUMNS,
+    DISTANCE,
+    DURATION,
+    PURCHASE,
+    RANGES,
+    RISK,
+    SEVERITY,
+    TABLE_ORDER,
+    TERMS,
+    VALUE,
+)
+from synthetic.population import tilt
 from synthetic.published import Printed
 
 logger = logging.getLogger(__name__)
@@ -31,39 +52,27 @@ Array = NDArray[np.float64]
 Rows = dict[str, Array]
 Variant = Literal["moments", "ranges"]
 
-ABILITY, SEVERITY, RISK = "agent_resolution_ability", "failure_severity", "risk_aversion"
-DURATION, VALUE = "duration", "product_value"
-DISTANCE, PURCHASE = "cultural_distance", "purchase"
-COLUMNS = (ABILITY, SEVERITY, RISK, DURATION, VALUE)
-TERMS = (
-    ABILITY,
-    SEVERITY,
-    RISK,
-    DISTANCE,
-    f"{ABILITY}:{DISTANCE}",
-    f"{SEVERITY}:{DISTANCE}",
-    f"{RISK}:{DISTANCE}",
-    VALUE,
-    DURATION,
-    "intercept",
-)
 LEFT_OUT = "FRA"
-# Standard deviations of the random intercepts. Customers': at the printed coefficients it sets the
-# purchase rate, and about 1 gives 3.8%. Dyads': it sets the standard errors of the intercept and of
-# cultural distance, and about .1 gives the printed ones.
-CUSTOMER_SD, DYAD_SD = 1.0, 0.1
+# Standard deviations of the random intercepts. The customers' sets the purchase rate at the printed
+# coefficients: about .95 gives 3.8%. The dyads' sets the standard errors of the intercept and of
+# cultural distance: about that gives the printed ones.
+CUSTOMER_SD, DYAD_SD = 0.95, 0.12
 # A purchase rate whose mean prints as .038 and whose SD prints as .190 lies in [.0375, .0377]; the
 # text's 3.6% does not.
 PURCHASE_RATE = 0.0376
-RANGES = {ABILITY: (30, 752), SEVERITY: (1, 7), RISK: (0, 5), DURATION: (1, 96), VALUE: (1, 4)}
 # Within the ranges an SD can at most be that of mass on both ends; this share of it leaves
 # something in between.
 SPREAD_WITHIN = 0.96
-# Bounds on a dyad's purchase rate, as multiples of the overall one; dyads of fewer encounters than
-# SMALL_DYAD keep their natural rate and hold no records beyond the ranges.
-LOWEST_RATE, HIGHEST_RATE, SMALL_DYAD = 0.08, 2.6, 200
-RISK_REMAINING = 1.4  # years, mean without France: uncorrelated with distance over all
 HALVES = 0.6  # of a printed half-width is the population's box: the rest is room for the sample
+# Cells and dyads of fewer encounters stay plain: they could carry no condition without looking
+# like it.
+SMALL_CELL, SMALL_DYAD = 300, 1000
+# Where four printed decimals are coarser than a standard error, the coefficients aimed at lie off
+# the middle of what rounds to the printed digit, in half-widths, where both columns cost least.
+WITHIN_DIGIT = {
+    "hypothesized": {f"{ABILITY}:{DISTANCE}": 0.2, f"{RISK}:{DISTANCE}": 0.4},
+    "excluded_country": {f"{ABILITY}:{DISTANCE}": -0.4},
+}
 
 
 def marginal_probability(index: Array, sd: float = CUSTOMER_SD, nodes: int = 15) -> Array:
@@ -85,6 +94,17 @@ def coefficients(published: Mapping[str, Printed], column: str) -> Array:
     return np.array([published[f"t8.{column}.{term}.estimate"].value for term in TERMS])
 
 
+def aimed_at(published: Mapping[str, Printed], column: str) -> Array:
+    """Coefficients of the population: the printed ones, or near them within the same digit."""
+    return np.array(
+        [
+            number.value + WITHIN_DIGIT[column].get(term, 0.0) * number.half_width
+            for term in TERMS
+            for number in [published[f"t8.{column}.{term}.estimate"]]
+        ]
+    )
+
+
 @dataclass(frozen=True)
 class Design:
     """What the population is calibrated to.
@@ -99,8 +119,8 @@ class Design:
         Mean and SD aimed at, by variable.
     centre_remaining : mapping of str to float
         Means that centre the regressors without France.
-    purchases : ndarray, shape (dyads,), or None
-        Purchase rates by dyad, once chosen (see `choose_rates`).
+    surplus : ndarray, shape (dyads,)
+        Purchases above what the regressors make expect: the dyads' intercepts and luck.
     """
 
     published: Mapping[str, Printed]
@@ -108,7 +128,7 @@ class Design:
     variant: Variant
     moments: Mapping[str, Moments]
     centre_remaining: Mapping[str, float]
-    purchases: Array | None = None
+    surplus: Array
 
     @property
     def size(self) -> int:
@@ -138,17 +158,15 @@ class Design:
         return (self.cells["customer_country"] != LEFT_OUT).to_numpy()
 
     @cached_property
+    def large(self) -> NDArray[np.bool_]:
+        """Cells large enough to be tilted."""
+        dyad = self.dyad_share[self.dyad_of_cell[0]] * self.size
+        return (self.share * self.size >= SMALL_CELL) & (dyad >= SMALL_DYAD)
+
+    @cached_property
     def centre(self) -> dict[str, float]:
         """Means that centre the regressors with all countries."""
         return {name: moments.mean for name, moments in self.moments.items()}
-
-
-TABLE_ORDER = (PURCHASE, ABILITY, SEVERITY, RISK, DISTANCE, DURATION, VALUE)
-
-
-def _after(first: str, second: str) -> bool:
-    """Whether `first` stands below `second` in Table 7, whose lower triangle is printed."""
-    return TABLE_ORDER.index(first) > TABLE_ORDER.index(second)
 
 
 def largest_sd(mean: float, low: float, high: float) -> float:
@@ -170,96 +188,8 @@ def design(published: Mapping[str, Printed], cells: pd.DataFrame, variant: Varia
     moments[DISTANCE] = Moments(float(mean), float(sd))
     moments[PURCHASE] = Moments(PURCHASE_RATE, float(np.sqrt(PURCHASE_RATE * (1 - PURCHASE_RATE))))
     centre = {name: value.mean for name, value in moments.items()}
-    return Design(published, cells, variant, moments, centre)
-
-
-# ------------------------------------------------------------------------------ plain encounters
-
-
-def _rare(rng: np.random.Generator, share: Array, drawn: float) -> tuple[NDArray[np.bool_], Array]:
-    """Draw a rare event oftener than it happens, with the weights that undo it."""
-    happens = (rng.random(len(share)) < drawn) & (share > 0)
-    drawn = np.where(share > 0, drawn, 0.0)
-    return happens, np.where(happens, share / np.maximum(drawn, 1e-9), (1 - share) / (1 - drawn))
-
-
-def plain_encounters(
-    plan: Design, cell: NDArray[np.int64], rng: np.random.Generator
-) -> tuple[Rows, Array]:
-    """Encounters before any calibration, each variable drawn on its own given the cell.
-
-    Parameters
-    ----------
-    plan : Design
-    cell : ndarray of int, shape (n,)
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    rows : dict of str to ndarray, shape (n,)
-    weight : ndarray, shape (n,)
-        Records beyond the stated ranges are drawn oftener than they happen, so that a small
-        support holds enough of them; the weights undo it.
-    """
-    n = len(cell)
-    distance = plan.cells["distance"].to_numpy()[cell]
-    country = plan.cells["customer_country"].to_numpy()[cell]
-    france = country == LEFT_OUT
-    # French calls go to agents with short queues or very busy ones.
-    busy = rng.random(n) < np.where(france, 0.25, 0.2)
-    ability = np.where(
-        busy,
-        rng.lognormal(np.where(france, 5.0, 4.6), 0.8),
-        rng.lognormal(np.where(france, 2.0, 3.0), np.where(france, 1.0, 0.8)),
-    )
-    severity = (
-        1 + np.round(24 * rng.beta(np.where(france, 0.6, 0.5), np.where(france, 0.7, 0.8))) / 4
-    )
-    # What risk aversion explains without France has to come from nearby dyads for both columns of
-    # Table 8 to hold, so it varies most there, while German customers hold two or three years.
-    kind = np.select([france, country == "AUT", country == "CHE", distance > 100], [0, 1, 2, 3], 4)
-    years = np.choose(
-        kind,
-        [
-            rng.choice(6, n, p=[0.52, 0.28, 0.12, 0.05, 0.02, 0.01]),
-            rng.choice(6, n, p=[0.3, 0.45, 0.2, 0.03, 0.01, 0.01]),
-            rng.choice(6, n, p=[0.8, 0.12, 0.04, 0.02, 0.01, 0.01]),
-            rng.choice(6, n, p=[0.01, 0.02, 0.57, 0.36, 0.03, 0.01]),
-            rng.choice(6, n, p=[0.55, 0.12, 0.06, 0.1, 0.07, 0.1]),
-        ],
-    )
-    minutes = np.minimum(96, 1 + np.floor(rng.lognormal(0.6, 0.95, n)))
-    value = rng.choice([1, 2, 3, 4], n, p=[0.06, 0.1, 0.22, 0.62])
-    weight = np.ones(n)
-    # a handful of such records in a small dyad would look like nothing but calibration
-    small = (plan.dyad_share * plan.size < 5 * SMALL_DYAD)[plan.dyad_of_cell[0][cell]]
-    if plan.variant == "moments":
-        # an unknown warranty keyed as 99, or months where years belong: mostly French records
-        share = np.where(france, 0.012, 0.002) * ~small
-        beyond, undo = _rare(rng, share, 0.15)
-        weight *= undo
-        years = np.where(beyond, rng.choice([60, 99], n, p=[0.05, 0.95]), years)
-        # calls left open, for up to a day
-        share = np.where(france, 0.006, 0.003) * ~small
-        beyond, undo = _rare(rng, share, 0.08)
-        weight *= undo
-        open_call = np.floor(np.exp(rng.uniform(np.log(97), np.log(1440), n)))
-        minutes = np.where(beyond, open_call, minutes)
-        # a line number where the four-point rank belongs
-        share = 0.015 * ~small
-        beyond, undo = _rare(rng, share, 0.08)
-        weight *= undo
-        value = np.where(beyond, rng.integers(12, 21, n), value)
-    rows = {
-        ABILITY: np.minimum(RANGES[ABILITY][1], RANGES[ABILITY][0] + np.floor(ability)),
-        SEVERITY: severity,
-        RISK: years.astype(float),
-        DURATION: minutes,
-        VALUE: value.astype(float),
-        DISTANCE: distance,
-        "cell": cell,
-    }
-    return rows, weight
+    dyads = (cells["customer_country"] + cells["agent_country"]).nunique()
+    return Design(published, cells, variant, moments, centre, np.zeros(dyads))
 
 
 # ----------------------------------------------------------------------------------- constraints
@@ -267,10 +197,21 @@ def plain_encounters(
 
 # Priorities, nats per squared half-width. The sample's moves do the rest exactly, so that the
 # population need not strain for the last digit.
-PRINTED, SHAPE, HINT = 0.02, 0.3, 1e-4
+PRINTED, SHAPE = 0.02, 3.0
+# Correlations that pull against coefficients.
+URGENT = {
+    f"t7.corr.{RISK}.{PURCHASE}": 0.3,
+    f"t7.corr.{DISTANCE}.{RISK}": 0.1,
+    f"t7.corr.{DISTANCE}.{PURCHASE}": 0.05,
+}
+LEFT_OUT_WEIGHT = 0.003  # of the conditions on the column without France, beside the others'
 # Between records so different in kind that the printed correlation of the purchase with ability,
 # -.133, is beyond what the margins allow; the scores decide it.
 UNATTAINABLE = (f"t7.corr.{ABILITY}.{PURCHASE}",)
+SCORE_ROOM = 0.03  # standard errors of the sample
+CELL_ROOM, SURPLUS_ROOM = 0.005, 0.03  # relative: encounters of a cell, purchases of a cell
+# Dyads' means may differ from the overall mean by about so many SDs.
+BAND = {ABILITY: 1.5, SEVERITY: 1.0, RISK: 0.5, DURATION: 0.3, VALUE: 0.7}
 
 
 def moment_constraints(plan: Design) -> list[Constraint]:
@@ -284,19 +225,20 @@ def moment_constraints(plan: Design) -> list[Constraint]:
     names = [name for name in TABLE_ORDER if name != PURCHASE]
     for first in (PURCHASE, *names):
         for second in names:
-            if not _after(second, first):
-                continue
+            if TABLE_ORDER.index(second) <= TABLE_ORDER.index(first):
+                continue  # Table 7 prints the lower triangle
             number = plan.published[f"t7.corr.{second}.{first}"]
             if number.id in UNATTAINABLE:
                 continue
+            priority = URGENT.get(number.id, PRINTED)
             result.append(
-                form.correlation(number, second, first, plan.moments, everywhere, PRINTED)
+                form.correlation(number, second, first, plan.moments, everywhere, priority)
             )
     return [replace(c, half_width=HALVES * c.half_width) for c in result]
 
 
 def prepare(plan: Design, rows: Rows) -> Rows:
-    """Add what the score equations need: dyad, regressors' probabilities in both columns."""
+    """Add what the score equations need: dyad, regressors and probabilities in both columns."""
     rows = dict(rows)
     rows["dyad"] = plan.dyad_of_cell[0][rows["cell"]]
     rows["remaining"] = plan.remaining[rows["cell"]].astype(float)
@@ -305,23 +247,22 @@ def prepare(plan: Design, rows: Rows) -> Rows:
         ("part", plan.centre_remaining, "excluded_country"),
     ):
         rows[f"x_{key}"] = regressors(rows, centre)
-        index = coefficients(plan.published, column) @ rows[f"x_{key}"]
-        rows[f"p_{key}"] = marginal_probability(index)
+        rows[f"p_{key}"] = marginal_probability(aimed_at(plan.published, column) @ rows[f"x_{key}"])
     return rows
 
 
 def score_constraints(plan: Design, rows: Rows, base: Array) -> list[Constraint]:
-    """Score equations of both columns of Table 8 at the printed coefficients.
+    """Score equations of both columns of Table 8 at the coefficients aimed at.
 
     The dyads' intercepts take part of every dyad's residual: to first order the score of a
     regressor x in the mixed model is the sum of (x - rho_k mean_k(x)) (y - p), where mean_k is the
     dyad's mean weighted by p (1 - p), and rho_k = W_k sigma^2 / (1 + W_k sigma^2) its shrinkage.
     """
     result = []
-    dyad, n_dyads = rows["dyad"].astype(np.int64), len(plan.dyad_share)
-    for key, column, member in (
-        ("all", "hypothesized", np.ones(len(base))),
-        ("part", "excluded_country", rows["remaining"]),
+    dyad, n_dyads = rows["dyad"], len(plan.dyad_share)
+    for key, column, member, priority in (
+        ("all", "hypothesized", np.ones(len(base)), PRINTED),
+        ("part", "excluded_country", rows["remaining"], LEFT_OUT_WEIGHT * PRINTED),
     ):
         x, p = rows[f"x_{key}"], rows[f"p_{key}"]
         weight = base * member * p * (1 - p)
@@ -335,15 +276,12 @@ def score_constraints(plan: Design, rows: Rows, base: Array) -> list[Constraint]
             scale = np.sqrt(weight @ centred**2)
             number = plan.published[f"t8.{column}.{term}.estimate"]
             values = centred * residual / scale
-            priority = PRINTED
-            if plan.variant == "ranges" and key == "part" and RISK in term:
-                priority = HINT
             result.append(
                 Constraint(
                     number.id,
                     lambda _, values=values: values,
                     0.0,
-                    0.03 / np.sqrt(plan.size),  # of a standard error of the sample
+                    SCORE_ROOM / np.sqrt(plan.size),
                     priority,
                     unit=1 / scale,
                     printed=number.value,
@@ -355,39 +293,43 @@ def score_constraints(plan: Design, rows: Rows, base: Array) -> list[Constraint]
 def shape_constraints(plan: Design, rows: Rows) -> list[Constraint]:
     """What is not printed but keeps the population presentable.
 
-    Cell shares and purchase rates by dyad (roughly: draws are stratified by both); the centring
-    without France; and residuals by dyad no larger than a dyad's intercept would make them.
+    Cell shares and the purchase rate (draws are stratified by both); purchases of a cell as the
+    model expects them, give or take the dyad's surplus; dyads' means within a band.
     """
-    result = []
-    for k in np.flatnonzero(plan.share * plan.size >= SMALL_DYAD):
-        share = plan.share[k]
-        member = rows["cell"] == k
+    result = [form.wish("rate", lambda r: r[PURCHASE], PURCHASE_RATE, 1e-5, 1.0)]
+    code, names = plan.dyad_of_cell
+    for cell in np.flatnonzero(plan.large):
+        share, dyad = plan.share[cell], code[cell]
+        member = (rows["cell"] == cell).astype(float)
+        label = f"{names[dyad]} {plan.cells['culture'].iloc[cell]}"
         result.append(
-            form.wish(f"cell {k}", lambda _, m=member: m.astype(float), share, 0.02 * share, SHAPE)
+            form.wish(f"cell {label}", lambda _, m=member: m, share, CELL_ROOM * share, 1.0)
         )
-    result.append(form.wish("rate", lambda r: r[PURCHASE], PURCHASE_RATE, 1e-5, PRINTED))
-    for name in COLUMNS:
-        distance = rows["remaining"] * (rows[name] - plan.centre_remaining[name])
-        values = distance / plan.moments[name].sd
-        result.append(form.wish(f"centre {name}", lambda _, v=values: v, 0.0, 2e-3, PRINTED))
-    for k in np.flatnonzero(plan.dyad_share * plan.size >= SMALL_DYAD):
-        label, inside, share = plan.dyad_of_cell[1][k], rows["dyad"] == k, plan.dyad_share[k]
-        room = dyad_room(plan)[k] / plan.size
-        for key in ("all", "part"):
-            if key == "part" and label.startswith(LEFT_OUT):
-                continue
-            values = inside * (rows[PURCHASE] - rows[f"p_{key}"])
-            result.append(form.wish(f"{key} {label}", lambda _, v=values: v, 0.0, room, SHAPE))
+        room = SURPLUS_ROOM * PURCHASE_RATE * share
+        surplus = plan.surplus[dyad] / plan.size * share / plan.dyad_share[dyad]
+        columns = [("all", surplus, SHAPE)]
+        if plan.remaining[cell]:
+            columns.append(("part", 0.0, LEFT_OUT_WEIGHT * SHAPE))
+        for key, target, priority in columns:
+            values = member * (rows[PURCHASE] - rows[f"p_{key}"])
+            result.append(
+                form.wish(f"{key} {label}", lambda _, v=values: v, target, room, priority)
+            )
+    for dyad in np.unique(code[plan.large]):
+        inside, share = rows["dyad"] == dyad, plan.dyad_share[dyad]
+        for name, band in BAND.items():
+            mean, sd = plan.moments[name]
+            values = inside * (rows[name] - mean) / sd
+            result.append(
+                form.wish(
+                    f"{name} {names[dyad]}",
+                    lambda _, v=values: v,
+                    0.0,
+                    band * share,
+                    SHAPE * band**2,
+                )
+            )
     return result
-
-
-def dyad_room(plan: Design) -> Array:
-    """Purchases by which a dyad may differ from expectation, shape (dyads,).
-
-    What an intercept of one standard deviation and the luck of a draw make.
-    """
-    expected = plan.size * plan.dyad_share * PURCHASE_RATE
-    return DYAD_SD * expected + 0.7 * np.sqrt(expected)
 
 
 # ------------------------------------------------------------------------------------- tilting
@@ -403,61 +345,92 @@ class Population:
     rows : dict of str to ndarray, shape (n,)
     weights : ndarray, shape (n,)
         Non-negative, summing to one.
-    tilt : Tilt or None
-        What the constraints achieve, and at what divergence; None for a plain population.
-    constraints : list of Constraint
-        In the order of `tilt.achieved`.
+    report : DataFrame
+        Achieved values and slack by constraint (columns of `synthetic.constraints.table`); empty
+        for a plain population.
     """
 
     plan: Design
     rows: Rows
     weights: Array
-    tilt: Tilt | None
-    constraints: list[Constraint]
+    report: pd.DataFrame
 
-    @property
-    def report(self) -> pd.DataFrame:
-        """Achieved values and slack by constraint."""
-        return form.table(self.constraints, self.tilt.achieved, self.tilt.slack)
+
+def plain(
+    plan: Design, margins: Marginals, size: int, rng: np.random.Generator
+) -> tuple[Rows, Array]:
+    """Support points and base weights: plain encounters, each with and without a purchase.
+
+    Parameters
+    ----------
+    plan : Design
+    margins : Marginals
+    size : int
+        Encounters drawn, before small and large cells are evened out.
+    rng : numpy.random.Generator
+    """
+    number = np.clip(size * plan.share, SMALL_CELL, size / 3).astype(np.int64)
+    cell = np.repeat(np.arange(len(number)), number)
+    rows, weight = marginals.draw(
+        margins, plan.dyad_of_cell[0][cell], plan.variant == "moments", rng
+    )
+    rows |= {DISTANCE: plan.cells["distance"].to_numpy()[cell], "cell": cell}
+    weight *= plan.share[cell] / np.bincount(cell, weight)[cell]
+    scored = prepare(plan, rows)
+    # between both columns where both speak, nearer to the one without France
+    mixed = scored["p_part"] ** 0.7 * scored["p_all"] ** 0.3
+    p = np.minimum(0.8, np.where(scored["remaining"] == 1, mixed, scored["p_all"]))
+    both = {name: np.concatenate([values, values]) for name, values in rows.items()}
+    both[PURCHASE] = np.repeat([0.0, 1.0], len(cell))
+    return both, np.concatenate([weight * (1 - p), weight * p])
 
 
 def tilted(
-    plan: Design,
-    rows: Rows,
-    base: Array,
-    scale: float,
-    *,
-    start: Array | None = None,
-    tolerance: float = 1e-3,
-) -> Population:
-    """Tilt the base weights to the plan's targets, with all priorities times `scale`."""
-    rows = prepare(plan, rows)
+    plan: Design, rows: Rows, base: Array, scale: float, start: Array | None
+) -> tuple[Population, Array]:
+    """Tilt the large cells' base weights to the plan's targets, all priorities times `scale`.
+
+    Returns
+    -------
+    population : Population
+    dual : ndarray
+        Start of the next tilt on other support points.
+    """
+    scored = prepare(plan, rows)
     wanted = [
         *moment_constraints(plan),
-        *score_constraints(plan, rows, base),
-        *shape_constraints(plan, rows),
+        *score_constraints(plan, scored, base),
+        *shape_constraints(plan, scored),
     ]
-    system = form.evaluate(wanted, rows)
+    system = form.evaluate(wanted, scored)
+    free = plan.large[rows["cell"]]
+    share = base[free].sum()
+    fixed = system.F[:, ~free] @ base[~free]
     solution = tilt(
-        system.F,
-        base,
-        system.target,
-        system.half_width,
+        system.F[:, free],
+        base[free],
+        (system.target - fixed) / share,
+        system.half_width / share,
         scale * system.priority,
         start=start,
-        tolerance=tolerance,
+        tolerance=1e-3,
     )
-    worst = np.argsort(-solution.slack)[:3]
+    weights = base.copy()
+    weights[free] = share * solution.weights
+    report = form.table(wanted, share * solution.achieved + fixed, solution.slack)
+    worst = report.sort_values("slack", ascending=False).head(3)
     logger.info(
         "population: %d points, divergence %.2f, largest slack %s",
         len(base),
         solution.divergence,
-        {system.ids[k]: round(float(solution.slack[k]), 2) for k in worst},
+        dict(zip(worst["id"], worst["slack"].round(1), strict=True)),
     )
-    return Population(plan, rows, solution.weights, solution, wanted)
+    return Population(plan, rows, weights, report), solution.dual
 
 
-SUPPORT = 8_000  # support points of each outcome, before small and large cells are evened out
+SUPPORT = 30_000  # encounters of the rounds that re-fit the plain population
+FINAL_SUPPORT = 90_000
+SCALES = (0.03, 0.03, 0.1, 0.1, 0.3)  # of the priorities, round by round
 
 
 def populate(
@@ -485,59 +458,87 @@ def populate(
     Population
     """
     plan = design(published, cells, variant)
-    number = np.clip(SUPPORT * plan.share, 60, SUPPORT / 3).astype(np.int64)
-    cell = np.repeat(np.arange(len(cells)), number)
-    rows, weight = plain_encounters(plan, cell, rng)
-    weight *= plan.share[cell] / np.bincount(cell, weight)[cell]
-    plan = replace(plan, centre_remaining=_implied_means(plan))
-    p = _plain_probability(prepare(plan, rows))
-    both = {name: np.concatenate([values, values]) for name, values in rows.items()}
-    both[PURCHASE] = np.repeat([0.0, 1.0], len(cell))
-    base = np.concatenate([weight * (1 - p), weight * p])
-    # A cell of a few encounters can carry no constraint: it stays plain.
-    small = (plan.share * plan.size < SMALL_DYAD)[both["cell"]]
+    france = np.array([name.startswith(LEFT_OUT) for name in plan.dyad_of_cell[1]])
+    margins = marginals.start(france, variant == "moments")
     if not calibrated:
-        return Population(plan, both, base / base.sum(), None, [])
-    chosen = {name: values[~small] for name, values in both.items()}
-    start = None
-    for scale in (0.01, 0.1, 1.0):
-        result = tilted(plan, chosen, base[~small], scale, start=start)
-        start = result.tilt.dual
-    weights = base.copy()
-    weights[~small] = result.weights * base[~small].sum()
-    return replace(result, rows=both, weights=weights)
+        rows, base = plain(plan, margins, SUPPORT, rng)
+        return Population(plan, rows, base / base.sum(), pd.DataFrame())
+    dual = None
+    for number, scale in enumerate(SCALES, 1):
+        last = number == len(SCALES)
+        rows, base = plain(plan, margins, FINAL_SUPPORT if last else SUPPORT, rng)
+        population, dual = tilted(plan, rows, base, scale, dual if last else None)
+        if not last:
+            free = plan.large[rows["cell"]]
+            chosen = {name: values[free] for name, values in rows.items()}
+            margins = marginals.refit(
+                margins, chosen, plan.dyad_of_cell[0][chosen["cell"]], population.weights[free]
+            )
+            plan = replace(plan, centre_remaining=_centre(population))
+        if number == SURPLUS_ROUND:
+            plan = replace(plan, surplus=_surplus(population, rng))
+    return population
+
+
+SURPLUS_ROUND = 3  # after which the dyads' intercepts are drawn: expectations have settled
+
+
+def _surplus(population: Population, rng: np.random.Generator) -> Array:
+    """Purchases by which the large dyads exceed expectation: their intercepts and their luck.
+
+    Neither the intercept nor the coefficient of distance is to move: what they would take up is
+    taken out. What is left is scaled to the SD of the dyads' intercepts that is aimed at (Paule and
+    Mandel's estimate), so that no draw puts it on the boundary.
+    """
+    plan = population.plan
+    scored = prepare(plan, population.rows)
+    n_dyads, code = len(plan.dyad_share), plan.dyad_of_cell[0]
+    large = np.bincount(code, plan.large, n_dyads) > 0
+    expected = plan.size * np.bincount(
+        scored["dyad"], population.weights * scored["p_all"], n_dyads
+    )
+    expected = expected[large]
+    drawn = expected * rng.normal(0, DYAD_SD, len(expected))
+    drawn += np.sqrt(expected) * rng.normal(size=len(expected))
+    distance = np.bincount(code, plan.share * plan.cells["distance"].to_numpy()) / plan.dyad_share
+    X = np.stack([np.ones(len(expected)), distance[large]])
+    drawn -= expected * (X.T @ np.linalg.solve((X * expected) @ X.T, X @ drawn))
+    squares = np.sum(drawn**2 / (expected + (DYAD_SD * expected) ** 2))
+    result = np.zeros(n_dyads)
+    result[large] = drawn * np.sqrt((len(expected) - len(X)) / squares)
+    return result
+
+
+def _centre(population: Population) -> dict[str, float]:
+    """Means that centre the regressors without France."""
+    rows, plan = population.rows, population.plan
+    weight = population.weights * plan.remaining[rows["cell"]]
+    return {name: float(weight @ rows[name] / weight.sum()) for name in (*COLUMNS, DISTANCE)}
 
 
 def purchases(population: Population) -> NDArray[np.int64]:
-    """Whole purchases by cell, nearest to the population's rates, with the overall rate exact."""
+    """Whole purchases by cell, nearest to the population's rates.
+
+    The overall rate and the correlation of the purchase with distance are those of Table 7, since
+    nothing later changes them.
+    """
     plan = population.plan
     bought = population.weights * population.rows[PURCHASE]
     n_cells = len(plan.share)
-    rate = np.bincount(population.rows["cell"], bought, n_cells)
-    rate /= np.bincount(population.rows["cell"], population.weights, n_cells)
-    expected = rate * plan.share * plan.size
-    expected *= round(PURCHASE_RATE * plan.size) / expected.sum()
+    expected = plan.size * np.bincount(population.rows["cell"], bought, n_cells)
+    moments = plan.moments
+    away = plan.cells["distance"].to_numpy() - moments[DISTANCE].mean
+    total = round(PURCHASE_RATE * plan.size)
+    scale = plan.size * moments[DISTANCE].sd * moments[PURCHASE].sd
+    # as near to the population's correlation as the printed digit allows
+    number = plan.published[f"t7.corr.{DISTANCE}.{PURCHASE}"]
+    room = 0.8 * number.half_width
+    found = away @ expected / scale
+    correlation = np.clip(found, number.value - room, number.value + room)
+    wanted = np.array([total, correlation * scale])
+    X = np.stack([np.ones(n_cells), away])
+    expected *= 1 + np.linalg.solve((X * expected) @ X.T, wanted - X @ expected) @ X
     whole = np.floor(expected).astype(np.int64)
-    rest = round(expected.sum()) - whole.sum()
+    rest = total - whole.sum()
     whole[np.argsort(whole - expected, kind="stable")[:rest]] += 1
     return whole
-
-
-def _implied_means(plan: Design) -> dict[str, float]:
-    """Means without France that the correlations with cultural distance imply."""
-    share = plan.share * plan.remaining
-    distance = share @ plan.cells["distance"].to_numpy() / share.sum()
-    far = (distance - plan.centre[DISTANCE]) / plan.moments[DISTANCE].sd
-    centre = {DISTANCE: float(distance)}
-    for name in COLUMNS:
-        pair = sorted((name, DISTANCE), key=TABLE_ORDER.index, reverse=True)
-        r = plan.published[f"t7.corr.{pair[0]}.{pair[1]}"].value
-        centre[name] = plan.moments[name].mean + r * plan.moments[name].sd * far
-    return centre | {RISK: RISK_REMAINING}
-
-
-def _plain_probability(rows: Rows) -> Array:
-    """Purchase probability before tilting: the last column's outside France, else the first's."""
-    return np.minimum(
-        0.8, np.where(rows["remaining"] == 1, 1.05 * rows["p_part"], 1.15 * rows["p_all"])
-    )

@@ -12,7 +12,19 @@ from synthetic.part2 import population as pop
 from synthetic.part2.dyads import NAMES, cells, country_rows, spread_limits
 from synthetic.part2.encounters import Table
 from synthetic.part2.moves import Column
-from synthetic.part2.population import COLUMNS, DISTANCE, PURCHASE, TERMS, Population
+from synthetic.part2.names import (
+    ABILITY,
+    COLUMNS,
+    DISTANCE,
+    DURATION,
+    PURCHASE,
+    RANGES,
+    RISK,
+    TABLE_ORDER,
+    TERMS,
+    VALUE,
+)
+from synthetic.part2.population import Population
 from synthetic.published import Printed
 
 Array = NDArray[np.float64]
@@ -30,7 +42,7 @@ def chi_square(purchase: Array, country: NDArray) -> float:
 def achieved(table: Table, population: Population, columns: Sequence[Column]) -> dict[str, float]:
     """Values of the printed numbers on a table of encounters, by id."""
     plan = population.plan
-    order = pop.TABLE_ORDER
+    order = TABLE_ORDER
     frame = pd.DataFrame({name: table[name] for name in order})
     mean, sd, correlation = frame.mean(), frame.std(), frame.corr()
     result = {f"t7.mean.{name}": mean[name] for name in order}
@@ -57,14 +69,14 @@ def achieved(table: Table, population: Population, columns: Sequence[Column]) ->
             result[f"p2.distance.{NAMES[code]}.sd"] = value
     result["p2.encounters"] = float(len(frame))
     result["p2.purchase_rate"] = 100 * mean[PURCHASE]
-    result["p2.agents_per_failure"] = len(frame) / (table["customer"].max() + 1)
     for key, column in zip(("hypothesized", "excluded_country"), columns, strict=False):
         error = np.sqrt(np.diag(column.covariance))
         for term, estimate, se in zip(TERMS, column.estimate, error, strict=True):
             result[f"t8.{key}.{term}.estimate"] = estimate
             result[f"t8.{key}.{term}.std_error"] = se
             result[f"t8.{key}.{term}.t_value"] = estimate / se
-            result[f"p2.logit.{term}"] = estimate
+            if key == "hypothesized":
+                result[f"p2.logit.{term}"] = estimate
     return result
 
 
@@ -95,11 +107,11 @@ def certificates(published: Mapping[str, Printed], population: Population) -> di
             f"the largest distance of a dyad within the range is {table['distance'].max():.0f}"
         ),
     }
-    rate, number = pop.PURCHASE_RATE, published[f"t7.corr.{pop.ABILITY}.{PURCHASE}"]
-    ability = plan.moments[pop.ABILITY]
-    bound = (ability.mean - pop.RANGES[pop.ABILITY][0]) / ability.sd * np.sqrt(rate / (1 - rate))
+    rate, number = pop.PURCHASE_RATE, published[f"t7.corr.{ABILITY}.{PURCHASE}"]
+    ability = plan.moments[ABILITY]
+    bound = (ability.mean - RANGES[ABILITY][0]) / ability.sd * np.sqrt(rate / (1 - rate))
     result[number.id] = (
-        f"with ability at least {pop.RANGES[pop.ABILITY][0]} and {rate:.4f} buyers the "
+        f"with ability at least {RANGES[ABILITY][0]} and {rate:.4f} buyers the "
         f"correlation is at least {-bound:.3f}"
     )
     result["p2.purchase_rate"] = (
@@ -117,8 +129,8 @@ def certificates(published: Mapping[str, Printed], population: Population) -> di
             f"no whole number of years over {size} encounters rounds to both {text.printed} and "
             f"Table 7's {table7.printed}"
         )
-    for name in (pop.RISK, pop.DURATION, pop.VALUE):
-        low, high = pop.RANGES[name]
+    for name in (RISK, DURATION, VALUE):
+        low, high = RANGES[name]
         largest = pop.largest_sd(plan.moments[name].mean, low, high)
         if plan.variant == "ranges":
             result[f"t7.sd.{name}"] = (
@@ -150,7 +162,7 @@ def calibration(
     sample = achieved(table, population, columns)
     reasons = certificates(published, population)
     of_population = (
-        population.report.set_index("id") if population.tilt is not None else pd.DataFrame()
+        population.report if population.report.empty else population.report.set_index("id")
     )
     result = []
     for id_, value in sample.items():

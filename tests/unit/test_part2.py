@@ -1,0 +1,150 @@
+"""Essay II's firm: dyads meet the country rows, raw sources rebuild the rows they came from."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from crosssell.measures import build
+from synthetic.part2 import dyads, encounters, make
+from synthetic.part2 import population as pop
+from synthetic.part2.dyads import NAMES, UNATTAINABLE, cells, country_rows, spread_limits
+from synthetic.part2.encounters import OWN, draw, share_out
+from synthetic.part2.moves import choose, effects, gaps, look, pool
+from synthetic.part2.names import COLUMNS, PURCHASE, RANGES
+from synthetic.part2.report import chi_square
+from synthetic.part2.sources import raw_tables
+from synthetic.published import by_id
+
+PUBLISHED = by_id()
+
+
+@pytest.fixture(scope="module")
+def full_dyads():
+    return dyads(PUBLISHED, int(PUBLISHED["p2.encounters"].value))
+
+
+@pytest.mark.parametrize("side", ["customer_country", "agent_country"])
+def test_dyads_print_the_country_rows(full_dyads, side):
+    for country, rows in full_dyads.groupby(side):
+        if country in UNATTAINABLE:
+            continue
+        distance = np.repeat(rows["distance"], rows["encounters"])
+        assert PUBLISHED[f"p2.distance.{NAMES[country]}.mean"].matches(distance.mean())
+        assert PUBLISHED[f"p2.distance.{NAMES[country]}.sd"].matches(distance.std())
+
+
+def test_dyads_have_the_published_size_and_mean(full_dyads):
+    assert full_dyads["encounters"].sum() == 117_721
+    mean = np.average(full_dyads["distance"], weights=full_dyads["encounters"])
+    assert PUBLISHED["t7.mean.cultural_distance"].matches(mean)
+
+
+def test_printed_spread_of_distance_is_out_of_reach():
+    table = cells(PUBLISHED)
+    rows = country_rows(table, PUBLISHED)
+    low, high = spread_limits(table, rows, PUBLISHED["t7.mean.cultural_distance"].value)
+    assert low < high < PUBLISHED["t7.sd.cultural_distance"].value
+    assert high == pytest.approx(39.446, abs=1e-3)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    table = dyads(PUBLISHED, 6_000, exact=False)
+    rng = np.random.default_rng(3)
+    population = pop.populate(PUBLISHED, table, "moments", rng, calibrated=False)
+    purchases = pop.purchases(population)
+    sample = share_out(draw(population, purchases, rng), population.plan, 1.0, rng)
+    return table, purchases, sample, population.plan
+
+
+def test_sources_rebuild_every_row(plain):
+    table, _, sample, _ = plain
+    rows = encounters(sample, table)
+    analysis = build(raw_tables(rows, np.random.default_rng(4)), "part2")
+    analysis["customer"] = analysis["customer_id"].str[1:].astype(int) - 1
+    key = ["customer", "purchase", *COLUMNS]
+    expected = rows[key].astype(float).sort_values(key).to_numpy()
+    np.testing.assert_array_equal(analysis[key].astype(float).sort_values(key), expected)
+
+
+def test_draw_keeps_cells_purchases_and_customers(plain):
+    table, purchases, sample, _ = plain
+    np.testing.assert_array_equal(np.bincount(sample["cell"]), table["encounters"])
+    bought = np.bincount(sample["cell"], sample[PURCHASE], len(table))
+    np.testing.assert_array_equal(bought, purchases)
+    frame = pd.DataFrame(sample)
+    own = frame.groupby("customer")[["cell", *OWN]].nunique()
+    assert (own == 1).all(axis=None)
+
+
+@pytest.mark.parametrize("variant", ["moments", "ranges"])
+def test_quick_firm_is_reproducible(variant):
+    first, second = (make(5, variant, "quick").raw for _ in range(2))
+    for name, table in first.items():
+        pd.testing.assert_frame_equal(table, second[name])
+
+
+def test_ranges_variant_keeps_the_ranges():
+    analysis = build(make(5, "ranges", "quick").raw, "part2")
+    for name, (low, high) in RANGES.items():
+        assert analysis[name].between(low, high).all()
+
+
+def test_chi_square_of_two_groups():
+    purchase = np.array([1.0, 1, 0, 0, 1, 0, 0, 0])
+    country = np.repeat(["A", "B"], 4)
+    assert chi_square(purchase, country) == pytest.approx(8 / 15)
+
+
+def test_share_out_moves_no_value(plain):
+    _, _, sample, plan = plain
+    again = share_out(sample, plan, 0.3, np.random.default_rng(9))
+    for name in (*COLUMNS, PURCHASE, "cell"):
+        np.testing.assert_array_equal(np.sort(again[name]), np.sort(sample[name]))
+
+
+def test_more_clustering_makes_more_customers_buy_twice(plain):
+    _, _, sample, plan = plain
+    twice = []
+    for clustering in (0.0, 3.0):
+        table = share_out(sample, plan, clustering, np.random.default_rng(1))
+        twice.append((np.bincount(table["customer"], table[PURCHASE]) > 1).sum())
+    assert twice[1] > 2 * twice[0]
+
+
+def test_moves_do_what_their_effects_say(plain):
+    # Moments are linear in moves, estimates nearly so; both are told apart from no effect at all.
+    _, _, sample, plan = plain
+    rng = np.random.default_rng(5)
+    before = look(sample, plan, "hypothesized")
+    moves = pool(sample, 400, rng)
+    effect = effects(sample, plan, [before], moves)
+    chosen = rng.random(moves.number) < 0.2
+    after = look(moves.made(sample, chosen), plan, "hypothesized")
+    changed = gaps(moves.made(sample, chosen), plan, [after]) - gaps(sample, plan, [before])
+    promised = effect @ chosen
+    n_moments = len(changed) - len(before.estimate)
+    np.testing.assert_allclose(changed[:n_moments], promised[:n_moments], rtol=1e-9, atol=1e-6)
+    away = np.abs(changed - promised)[n_moments:]
+    assert (away < 0.35 * np.abs(promised[n_moments:]).max()).all()
+
+
+def test_no_customer_is_touched_by_two_moves(plain):
+    _, _, sample, _ = plain
+    moves = pool(sample, 400, np.random.default_rng(6))
+    pairs = pd.DataFrame({"customer": sample["customer"][moves.row], "move": moves.move})
+    assert (pairs.drop_duplicates().groupby("customer").size() == 1).all()
+
+
+def test_programme_takes_the_fewest_moves():
+    effect = np.array([[-1.0, -4.0, 0.5], [0.0, 0.0, 3.0]])
+    chosen = choose(effect, np.array([4.0, 0.0]), 100.0, np.random.default_rng(0))
+    np.testing.assert_array_equal(chosen, [False, True, False])
+
+
+def test_coefficients_aimed_at_round_to_the_printed_ones():
+    for column in ("hypothesized", "excluded_country"):
+        printed = pop.coefficients(PUBLISHED, column)
+        aimed = pop.aimed_at(PUBLISHED, column)
+        assert (aimed != printed).any()
+        np.testing.assert_array_equal(np.round(aimed, 4), printed)
