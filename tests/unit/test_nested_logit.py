@@ -154,6 +154,7 @@ def test_row_order_column_scale_and_labels_do_not_matter(data, result, seed, sca
 @settings(max_examples=5, deadline=None)
 @given(seed=st.integers(0, 10_000))
 @example(seed=3352)  # the two fits stop at Hessians apart
+@example(seed=707)  # left to themselves they choose different nodes, worth 3e-4 in an error
 def test_weights_count_customers_as_often_as_copies_do(data, seed):
     rng = np.random.default_rng(seed)
     customers = data["customer"].unique()
@@ -163,8 +164,10 @@ def test_weights_count_customers_as_often_as_copies_do(data, seed):
         data[weights > copy].assign(customer=lambda d, copy=copy: d["customer"] + f"-{copy}")
         for copy in range(2)
     ]
-    weighted = NestedLogitModel.from_formula(FORMULA, GROUPS, data, weights=weights).fit()
-    copied = NestedLogitModel.from_formula(FORMULA, GROUPS, pd.concat(copies)).fit()
+    nodes = (12, 20)
+    weighted = NestedLogitModel.from_formula(FORMULA, GROUPS, data, weights=weights)
+    copied = NestedLogitModel.from_formula(FORMULA, GROUPS, pd.concat(copies))
+    weighted, copied = weighted.fit(nodes=nodes), copied.fit(nodes=nodes)
     assert weighted.llf == pytest.approx(copied.llf, abs=1e-6)
     assert_allclose(weighted.params, copied.params, atol=1e-5)
     assert_allclose(weighted.bse, copied.bse, rtol=1e-4)
