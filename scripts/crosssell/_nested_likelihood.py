@@ -798,15 +798,16 @@ def fit_pql(
             full[sds] = np.sqrt(variances)
             return mixed(full)[0]
 
-        # In variances: in standard deviations the slope at zero vanishes, and zero would be a trap.
-        found = optimize.minimize(
-            objective,
-            sd[sds] ** 2,
-            method="L-BFGS-B",
-            bounds=[(0, RUNAWAY**2)] * sds.size,
-            options={"ftol": 1e-14, "gtol": 1e-6},
-        )
-        sd[sds] = np.sqrt(found.x)
+        if sds.size:  # both may be zero, and nothing is left to search for
+            # In variances: in standard deviations the slope at zero vanishes, and zero is a trap.
+            found = optimize.minimize(
+                objective,
+                sd[sds] ** 2,
+                method="L-BFGS-B",
+                bounds=[(0, RUNAWAY**2)] * sds.size,
+                options={"ftol": 1e-14, "gtol": 1e-6},
+            )
+            sd[sds] = np.sqrt(found.x)
         _, moments, by_outer, w_outer = mixed(sd)
         beta = linalg.solve(moments[:p, :p], moments[:p, p], assume_a="pos")
         residual = np.r_[-beta, 1.0]

@@ -423,3 +423,18 @@ def test_a_heavy_tail_is_no_separation(seed, spread):
     fit = NestedLogitModel(y, data, pd.DataFrame({"g": rng.integers(0, 400, n)})).fit()
     logit = sm.GLM(y, data, family=sm.families.Binomial()).fit()
     assert fit.llf >= logit.llf - 1e-6
+
+
+def test_pql_without_any_variance_is_the_ordinary_logit():
+    # outcomes alternate within groups, so that neither level has a variance
+    n = 4000
+    rng = np.random.default_rng(8)
+    data = pd.DataFrame({"country": np.arange(n) // 400, "customer": np.arange(n) // 4})
+    data["x1"] = rng.normal(size=n)
+    data["y"] = np.arange(n) % 2
+    model = NestedLogitModel.from_formula("y ~ x1", ("country", "customer"), data)
+    with pytest.warns(errors.ConvergenceWarning, match="zero"):
+        fit = model.fit(method="pql")
+    ordinary = sm.Logit(data["y"], sm.add_constant(data["x1"])).fit(disp=0)
+    assert_allclose(fit.params["sd"], 0.0)
+    assert fit.params["outcome", "x1"] == pytest.approx(ordinary.params["x1"], abs=1e-6)
