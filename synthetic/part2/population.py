@@ -10,7 +10,7 @@ each dyad, so that the tilt is left with how variables depend on one another.
 The left-out country of Table 8's last column is France: only its share makes the printed standard
 errors. Both columns together would take a population in which French customers buy from agents with
 the very shortest queues and from nobody else, so the last column is given a small weight
-(`LEFT_OUT_WEIGHT`): it comes back in signs and size, not in digits.
+(`LEFT_OUT_WEIGHT`): it comes back in most signs, not in size.
 """
 
 from __future__ import annotations
