@@ -14,7 +14,7 @@ from synthetic.part2 import report
 from synthetic.part2.dyads import dyads
 from synthetic.part2.encounters import Table, draw, share_out
 from synthetic.part2.moves import clustered, look, polish
-from synthetic.part2.names import COLUMNS, PURCHASE, SEVERITY
+from synthetic.part2.names import COLUMNS, PURCHASE, SEVERITY, TABLE8
 from synthetic.part2.sources import raw_tables
 from synthetic.published import by_id
 
@@ -23,7 +23,6 @@ logger = logging.getLogger(__name__)
 Size = Literal["full", "quick"]
 QUICK = 6_000
 ATTEMPTS = 2  # draws of the full firm
-COLUMNS_OF_TABLE8 = ("hypothesized", "excluded_country")
 
 
 def make(seed: int, variant: pop.Variant = "moments", size: Size = "full") -> Firm:
@@ -70,10 +69,10 @@ def make(seed: int, variant: pop.Variant = "moments", size: Size = "full") -> Fi
             best = worst, population, table, sources
         if worst < 1:
             break
-        logger.info("this draw ends %.1f half-widths from the printed digits", worst)
+        logger.warning("this draw ends %.1f half-widths from the printed digits", worst)
     _, population, table, sources = best
     # the report holds what the estimator finds, not what the moves were steered by
-    columns = [look(table, population.plan, column) for column in COLUMNS_OF_TABLE8 if full]
+    columns = [look(table, population.plan, column) for column in TABLE8 if full]
     return Firm(
         raw_tables(encounters(table, cells), np.random.default_rng(sources)),
         report.calibration(published, population, table, columns),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from synthetic.constraints import Moments
 from synthetic.part2.names import ABILITY, DURATION, RANGES, RISK, SEVERITY, VALUE
 
 Array = NDArray[np.float64]
@@ -65,7 +66,7 @@ class Marginals:
     open_call: Array
 
 
-def start(left_out: NDArray[np.bool_], beyond: bool) -> Marginals:
+def start(left_out: NDArray[np.bool_], beyond: bool, severity: Moments) -> Marginals:
     """Marginals before any re-fit: the left-out country's dyads differ, all others are alike.
 
     Parameters
@@ -75,6 +76,8 @@ def start(left_out: NDArray[np.bool_], beyond: bool) -> Marginals:
     beyond : bool
         Whether records beyond the stated ranges happen. Without them the printed spreads ask for
         values at both ends of a range.
+    severity : Moments
+        Of failure severity over all dyads.
     """
     n = len(left_out)
     either = lambda inside, outside: np.where(left_out, inside, outside).astype(float)
@@ -87,8 +90,8 @@ def start(left_out: NDArray[np.bool_], beyond: bool) -> Marginals:
         short_sd=either(1.0, 0.8),
         busy_mean=either(5.35, 4.6),
         busy_sd=either(0.5, 0.8),
-        severity_mean=np.full(n, 3.542),
-        severity_sd=np.full(n, 1.954),
+        severity_mean=np.full(n, severity.mean),
+        severity_sd=np.full(n, severity.sd),
         years=np.tile(
             [0.45, 0.22, 0.15, 0.10, 0.05, 0.03] if beyond else [0.6, 0.03, 0.03, 0.03, 0.03, 0.28],
             (n, 1),

@@ -1,9 +1,9 @@
 """Small moves that bring a sample of Essay II to the printed digits.
 
 A move gives one variable of one encounter (or of all encounters of one customer) another value.
-Moments are linear in moves, and scores at the printed coefficients nearly so: a linear programme
+Moments are linear in moves, and the estimates of the nested logit nearly so: a linear programme
 over a pool of random moves finds the fewest that meet every condition, and its vertex leaves no
-more fractional moves than there are conditions. Rounding those costs less at every round, because
+more fractional moves than there are conditions. The model is fitted anew after every round, and
 moves whose effect exceeds what is left are no longer admitted.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,7 @@ from synthetic.part2.names import (
     PURCHASE,
     RANGES,
     SEVERITY,
+    TABLE8,
     TABLE_ORDER,
     TERMS,
 )
@@ -50,7 +51,7 @@ Array = NDArray[np.float64]
 
 HALF_COEFFICIENT = 5e-5  # half the last printed digit of Table 8
 AIM = 0.6  # of a half-width is what the programme aims at; the rest is for rounding
-FIRST = "hypothesized"  # the column that is insisted on
+FIRST = TABLE8[0]  # the column that is insisted on
 
 
 @dataclass(frozen=True)
@@ -85,24 +86,6 @@ class Column:
     offset: Array
 
 
-def column_model(table: Table, plan: Design, column: str) -> tuple[NestedLogitModel, Column]:
-    """Model of a column of Table 8, and the column's rows, centring and target (nothing else)."""
-    rows = np.ones(len(table["dyad"]), dtype=bool)
-    if column == "excluded_country":
-        rows = plan.remaining[table["cell"]]
-    chosen = {name: table[name][rows].astype(float) for name in (*COLUMNS, DISTANCE)}
-    centre = {name: float(values.mean()) for name, values in chosen.items()}
-    X = regressors(chosen, centre)
-    model = NestedLogitModel(
-        pd.Series(table[PURCHASE][rows], name=PURCHASE),
-        pd.DataFrame(X.T, columns=list(TERMS)),
-        pd.DataFrame({"dyad": table["dyad"][rows], "customer": table["customer"][rows]}),
-    )
-    target = coefficients(plan.published, column)
-    none = np.empty(0)
-    return model, Column(rows, centre, target, none, none, none, none)
-
-
 def look(table: Table, plan: Design, column: str, start: Array | None = None) -> Column:
     """Column as the estimator finds it.
 
@@ -115,19 +98,30 @@ def look(table: Table, plan: Design, column: str, start: Array | None = None) ->
         Coefficients and standard deviations of a similar table; without them the fit knows nothing
         of what is aimed at.
     """
-    model, base = column_model(table, plan, column)
+    rows = np.ones(len(table["dyad"]), dtype=bool)
+    if column != FIRST:
+        rows = plan.remaining[table["cell"]]
+    chosen = {name: table[name][rows].astype(float) for name in (*COLUMNS, DISTANCE)}
+    centre = {name: float(values.mean()) for name, values in chosen.items()}
+    X = regressors(chosen, centre)
+    model = NestedLogitModel(
+        pd.Series(table[PURCHASE][rows], name=PURCHASE),
+        pd.DataFrame(X.T, columns=list(TERMS)),
+        pd.DataFrame({"dyad": table["dyad"][rows], "customer": table["customer"][rows]}),
+    )
     with warnings.catch_warnings():
-        # a standard deviation may be zero on the way
+        # a standard deviation may be zero on the way; the estimation of the firm's data says it
         warnings.simplefilter("ignore", ConvergenceWarning)
         fit = model.fit(start_params=start)
     residual = model.score_obs(fit.params)[("outcome", "intercept")].to_numpy()
-    expected = np.clip(table[PURCHASE][base.rows] - residual, 1e-9, 1 - 1e-9)
+    expected = np.clip(table[PURCHASE][rows] - residual, 1e-9, 1 - 1e-9)  # rounding, for the logit
     estimate = fit.params.loc["outcome"].to_numpy()
-    chosen = {name: table[name][base.rows].astype(float) for name in (*COLUMNS, DISTANCE)}
-    offset = np.zeros(len(base.rows))
-    offset[base.rows] = logit(expected) - estimate @ regressors(chosen, base.centre)
-    return replace(
-        base,
+    offset = np.zeros(len(rows))
+    offset[rows] = logit(expected) - estimate @ X
+    return Column(
+        rows=rows,
+        centre=centre,
+        target=coefficients(plan.published, column),
         spreads=fit.params.loc["sd"].to_numpy(),
         estimate=estimate,
         covariance=fit.cov_params().loc["outcome", "outcome"].to_numpy(),
@@ -371,7 +365,7 @@ def effects(table: Table, plan: Design, columns: Sequence[Column], moves: Moves)
     return np.stack(result)
 
 
-def choose(effect: Array, gap: Array, price: Array, rng: np.random.Generator) -> NDArray[np.bool_]:
+def choose(effect: Array, gap: Array, price: float, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Fewest moves that bring every gap within `AIM` half-widths, by a linear programme.
 
     What the pool cannot bring inside costs `price` moves per half-width. The vertex's few
@@ -413,11 +407,10 @@ def polish(
     plan: Design,
     rng: np.random.Generator,
     *,
-    columns: tuple[str, ...] = (FIRST,),
     rounds: int = 80,
     size: int = 8000,
 ) -> tuple[Table, float]:
-    """Move values until Table 7 and the columns of Table 8 print as published.
+    """Move values until Table 7 and the first column of Table 8 print as published.
 
     Parameters
     ----------
@@ -426,8 +419,6 @@ def polish(
         and cultural distance. Not changed.
     plan : Design
     rng : numpy.random.Generator
-    columns : tuple of str
-        Columns of Table 8 to bring to their printed coefficients.
     rounds : int
         Most programmes solved.
     size : int
@@ -439,10 +430,10 @@ def polish(
     worst : float
         Largest distance of a condition from its target, in half-widths.
     """
-    looks = [look(table, plan, column) for column in columns]
+    found = look(table, plan, FIRST)
     best, eager = None, 1.0
     for k in range(rounds):
-        gap = gaps(table, plan, looks)
+        gap = gaps(table, plan, [found])
         worst, open_ = np.abs(gap).max(), (np.abs(gap) > 1).sum()
         logger.info(
             "polish round %d: %d of %d conditions open, worst %.1f half-widths, SDs %s",
@@ -450,24 +441,21 @@ def polish(
             open_,
             len(gap),
             worst,
-            looks[0].spreads.round(2),
+            found.spreads.round(2),
         )
         if best is None or worst < best[0]:
-            best = worst, table, looks
+            best = worst, table, found
         overshot = worst > OVERSHOT * best[0]
         eager = max(0.05, 0.7 * eager) if overshot else min(1.0, 1.25 * eager)
         if worst > SETBACK * best[0]:
-            worst, table, looks = best
-            gap = gaps(table, plan, looks)
+            worst, table, found = best
+            gap = gaps(table, plan, [found])
         if worst < DONE or (k >= PATIENCE[0] and best[0] > PATIENCE[1]):
             break
         moves = pool(table, size, rng)
-        effect = effects(table, plan, looks, moves)
+        effect = effects(table, plan, [found], moves)
         # what is too coarse for the gaps that are left would only be rounded away
         effect[:, np.abs(effect).max(axis=0) > max(LARGEST * worst, 0.4)] = 0.0
         table = moves.made(table, choose(effect, gap, eager * PRICE / worst, rng))
-        looks = [
-            look(table, plan, column, np.r_[last.estimate, last.spreads])
-            for column, last in zip(columns, looks, strict=True)
-        ]
+        found = look(table, plan, FIRST, np.r_[found.estimate, found.spreads])
     return best[1], best[0]

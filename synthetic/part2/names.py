@@ -18,3 +18,4 @@ TERMS = (
 )
 TABLE_ORDER = (PURCHASE, ABILITY, SEVERITY, RISK, DISTANCE, DURATION, VALUE)
 RANGES = {ABILITY: (30, 752), SEVERITY: (1, 7), RISK: (0, 5), DURATION: (1, 96), VALUE: (1, 4)}
+TABLE8 = ("hypothesized", "excluded_country")  # columns with coefficients

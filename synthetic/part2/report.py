@@ -20,6 +20,7 @@ from synthetic.part2.names import (
     PURCHASE,
     RANGES,
     RISK,
+    TABLE8,
     TABLE_ORDER,
     TERMS,
     VALUE,
@@ -69,13 +70,13 @@ def achieved(table: Table, population: Population, columns: Sequence[Column]) ->
             result[f"p2.distance.{NAMES[code]}.sd"] = value
     result["p2.encounters"] = float(len(frame))
     result["p2.purchase_rate"] = 100 * mean[PURCHASE]
-    for key, column in zip(("hypothesized", "excluded_country"), columns, strict=False):
+    for key, column in zip(TABLE8, columns, strict=False):
         error = np.sqrt(np.diag(column.covariance))
         for term, estimate, se in zip(TERMS, column.estimate, error, strict=True):
             result[f"t8.{key}.{term}.estimate"] = estimate
             result[f"t8.{key}.{term}.std_error"] = se
             result[f"t8.{key}.{term}.t_value"] = estimate / se
-            if key == "hypothesized":
+            if key == TABLE8[0]:
                 result[f"p2.logit.{term}"] = estimate
     return result
 
