@@ -340,7 +340,8 @@ class Likelihood:
         """The data with the ratios of these coefficients; the last ones are remembered."""
         beta = theta[: self.p]
         if self._last is None or not np.array_equal(self._last[0], beta):
-            ratio = np.exp(-self.sign * (self.X @ beta))
+            with np.errstate(over="ignore"):  # a step too far, which is halved
+                ratio = np.exp(-self.sign * (self.X @ beta))
             layout = self.layout
             rows = kernels.Rows(
                 self.X, self.sign, ratio, self.weight, layout.block, layout.group, layout.row
@@ -490,6 +491,7 @@ def _step(point: Point, free: np.ndarray, longest: float) -> tuple[np.ndarray, f
     along = vectors.T @ point.score[free] / np.maximum(np.abs(eigenvalues), floor)
     step = np.zeros_like(point.theta)
     step[free] = vectors @ along
+    longest *= max(1.0, point.theta[-2:].max())
     step /= max(1.0, np.abs(step[-2:]).max() / longest)
     return step, float(step @ point.score)
 
@@ -530,7 +532,7 @@ def _newton(
         A nearby Hessian: it serves as long as it brings the decrement down tenfold, since a score
         costs a third of a Hessian.
     longest : float
-        Largest step of a standard deviation, in logits.
+        Largest step of a standard deviation, in logits; from one logit on as a share of the larger.
 
     Returns
     -------
@@ -700,7 +702,7 @@ def fit_laplace(
     p = like.p
     near = theta.copy()
     near[p:] = np.minimum(near[p:], 0.5)
-    # Short steps, so as to stop at the first maximum on the way up.
+    # Short steps, so as to stop at the first maximum on the way up, however far out it is.
     point, iterations = _maximise_laplace(like, near, free, max_iter, 0.1)
     candidates = [point]
     if p in free:
@@ -746,16 +748,32 @@ def fit_pql(
     """Fit by penalised quasi-likelihood (Breslow and Clayton 1993).
 
     A linear mixed model of the outcome linearised around the fitted effects, its variances
-    estimated by maximum likelihood, until both agree.
+    estimated by maximum likelihood, until both agree. At given variances the mixed model's solution
+    is a Newton step of the penalised likelihood: it is halved until that rises, without which
+    outlying regressors and a rare outcome throw the fitted effects far off.
     """
     layout, p, times = like.layout, like.p, like.weight
     C, n = times.size, like.sign.size
     sums = sparse.csr_matrix((np.ones(n), (layout.group_of_row, np.arange(n))), (C, n))
     outers = sparse.csr_matrix((times, (layout.outer_of_group, np.arange(C))))
-    y = (like.sign + 1) / 2
-    eta = like.X @ theta[:p]
     sds = np.flatnonzero(np.isin([p, p + 1], free))
     sd = theta[p:].copy()
+    effects = np.r_[theta[:p], np.zeros(C + outers.shape[0])]  # coefficients, inner, outer effects
+
+    def index(effects: np.ndarray) -> np.ndarray:
+        beta, u, v = np.split(effects, [p, p + C])
+        return like.X @ beta + (u + v[layout.outer_of_group])[layout.group_of_row]
+
+    def penalised(effects: np.ndarray, sd: np.ndarray) -> float:
+        _, u, v = np.split(effects, [p, p + C])
+        penalty = sum(
+            (weight * effect**2).sum() / (2 * spread**2)
+            for weight, effect, spread in ((times, u, sd[0]), (1.0, v, sd[1]))
+            if spread > 0
+        )
+        return -like.row_weight @ np.logaddexp(0, -like.sign * index(effects)) - penalty
+
+    eta = index(effects)
     iteration, change = 0, np.inf
     while change > 1e-5:
         iteration += 1
@@ -764,15 +782,15 @@ def fit_pql(
                 f"PQL still moves after {max_iter} iterations.",
                 "Raise max_iter, or use quadrature.",
             )
-        prob = special.expit(eta)
-        W = prob * (1 - prob)
+        W = special.expit(eta) * special.expit(-eta)
         if not W.min() > 1e-300:
             raise ConvergenceError(
                 f"PQL's linearisation breaks down: {np.sum(W <= 1e-300)} fitted probabilities "
                 "have reached 0 or 1.",
                 "Look for outlying values of the regressors, or use quadrature.",
             )
-        Z = np.column_stack([like.X, eta + (y - prob) / W])
+        # (y - p) / W without the cancellation of 1 - p
+        Z = np.column_stack([like.X, eta + like.sign / special.expit(like.sign * eta)])
         WZ = W[:, None] * Z
         by_group, w_group = sums @ WZ, sums @ W
         cross = (WZ * like.row_weight[:, None]).T @ Z
@@ -814,9 +832,15 @@ def fit_pql(
         v = sd[1] ** 2 * (by_outer @ residual) / (1 + sd[1] ** 2 * w_outer)
         given = by_group @ residual - w_group * v[layout.outer_of_group]
         u = sd[0] ** 2 * given / (1 + sd[0] ** 2 * w_group)
-        new = like.X @ beta + (u + v[layout.outer_of_group])[layout.group_of_row]
-        change = np.abs(new - eta).max()
-        eta = new
+        # an effect whose variance has become zero goes at once
+        effects *= np.repeat([1.0, sd[0] > 0, sd[1] > 0], [p, C, v.size])
+        step = np.r_[beta, u, v] - effects
+        change = np.abs(index(effects + step) - eta).max()
+        before = penalised(effects, sd)
+        while penalised(effects + step, sd) < before - 1e-9 * abs(before):  # rounding
+            step /= 2
+        effects += step
+        eta = index(effects)
     hessian = np.zeros((p + 2, p + 2))
     hessian[:p, :p] = -moments[:p, :p]
     steps = 1e-3 * np.eye(2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -12,17 +13,18 @@ from synthetic.firm import Firm
 from synthetic.part2 import population as pop
 from synthetic.part2 import report
 from synthetic.part2.dyads import dyads
-from synthetic.part2.encounters import Table, draw, share_out
-from synthetic.part2.moves import clustered, look, polish
+from synthetic.part2.encounters import Clustering, Table, draw, share_out
+from synthetic.part2.moves import clustered, drawn, look, polish
 from synthetic.part2.names import COLUMNS, PURCHASE, SEVERITY, TABLE8
 from synthetic.part2.sources import raw_tables
-from synthetic.published import by_id
+from synthetic.published import Printed, by_id
+from synthetic.sample import SampleError
 
 logger = logging.getLogger(__name__)
 
 Size = Literal["full", "quick"]
 QUICK = 6_000
-ATTEMPTS = 2  # draws of the full firm
+ATTEMPTS = 3  # draws of the full firm
 
 
 def make(seed: int, variant: pop.Variant = "moments", size: Size = "full") -> Firm:
@@ -47,36 +49,53 @@ def make(seed: int, variant: pop.Variant = "moments", size: Size = "full") -> Fi
         A step of the calibration found no solution; the message says what to change.
     """
     published = by_id()
-    full = size == "full"
-    number = int(published["p2.encounters"].value) if full else QUICK
-    cells = dyads(published, number, exact=full)
-    best = None
-    # Some draws of the plain encounters lead to samples whose dyads' variance sits between two
-    # maxima of the likelihood; another draw then serves better than more moves.
-    for stream in np.random.SeedSequence(seed).spawn(ATTEMPTS if full else 1):
-        support, sample, moves, customers, sources = stream.spawn(5)
+    if size == "quick":
+        cells = dyads(published, QUICK, exact=False)
+        support, sample, sources = np.random.SeedSequence(seed).spawn(3)
         population = pop.populate(
-            published, cells, variant, np.random.default_rng(support), calibrated=full
+            published, cells, variant, np.random.default_rng(support), calibrated=False
         )
-        table = draw(population, pop.purchases(population), np.random.default_rng(sample))
-        if full:
-            table = clustered(table, population.plan, customers)
+        rng = np.random.default_rng(sample)
+        bought = pop.purchases(population, pop.relative_surplus(population, rng))
+        table = share_out(draw(population, bought, rng), population.plan, Clustering(), rng)
+        columns = []
+    else:
+        cells = dyads(published, int(published["p2.encounters"].value), exact=True)
+        population, table, sources = _calibrated(published, cells, variant, seed)
+        # the report holds what the estimator finds, not what the moves were steered by
+        columns = [look(table, population.plan, column) for column in TABLE8]
+    return Firm(
+        raw_tables(encounters(table, cells), np.random.default_rng(sources)),
+        report.calibration(published, population, table, columns),
+    )
+
+
+def _calibrated(
+    published: Mapping[str, Printed], cells: pd.DataFrame, variant: pop.Variant, seed: int
+) -> tuple[pop.Population, Table, np.random.SeedSequence]:
+    """Population and sample of the first draw that meets the printed digits, or comes nearest."""
+    best = None
+    for stream in np.random.SeedSequence(seed).spawn(ATTEMPTS):
+        support, sample, moves, customers, sources = stream.spawn(5)
+        population = pop.populate(published, cells, variant, np.random.default_rng(support))
+        try:
+            table = clustered(drawn(population, sample), population.plan, customers)
             table, worst = polish(table, population.plan, np.random.default_rng(moves))
-        else:
-            rng = np.random.default_rng(customers)
-            table, worst = share_out(table, population.plan, pop.CUSTOMER_SD, rng), 0.0
+        except SampleError as error:
+            # some draws leave the dyads' variance between two maxima of the likelihood
+            logger.warning("another draw is tried: %s", error)
+            continue
         if best is None or worst < best[0]:
             best = worst, population, table, sources
         if worst < 1:
             break
         logger.warning("this draw ends %.1f half-widths from the printed digits", worst)
-    _, population, table, sources = best
-    # the report holds what the estimator finds, not what the moves were steered by
-    columns = [look(table, population.plan, column) for column in TABLE8 if full]
-    return Firm(
-        raw_tables(encounters(table, cells), np.random.default_rng(sources)),
-        report.calibration(published, population, table, columns),
-    )
+    if best is None:
+        raise SampleError(
+            f"none of {ATTEMPTS} draws from seed {seed} could be brought to the printed digits; "
+            "try another seed"
+        )
+    return best[1:]
 
 
 def encounters(table: Table, cells: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Print how far the firm of Essay II came: ``python -m synthetic.part2 --check``."""
+"""How far Essay II's firm came, and what its columns cost: ``python -m synthetic.part2 --help``."""
 
 from __future__ import annotations
 
@@ -7,16 +7,23 @@ import logging
 import time
 
 from synthetic.part2 import make
+from synthetic.part2.dyads import dyads
+from synthetic.part2.report import SCENARIOS, costs
+from synthetic.published import by_id
 
 
 def main() -> None:
-    """Make a firm and print every published number that it misses, with its certificate."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Make a firm and print what it misses, or print the costs of Table 8's columns."""
+    parser = argparse.ArgumentParser(prog="python -m synthetic.part2", description=__doc__)
     parser.add_argument("--check", action="store_true", help="print the numbers that are missed")
+    parser.add_argument("--costs", action="store_true", help="print what Table 8's columns cost")
     parser.add_argument("--seed", type=int, default=2010)
     parser.add_argument("--variant", choices=["moments", "ranges"], default="moments")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if arguments.costs:
+        _print_costs(arguments.seed)
+        return
     start = time.process_time()
     table = make(arguments.seed, arguments.variant).calibration
     missed = table["slack"] > 0
@@ -28,6 +35,19 @@ def main() -> None:
     if arguments.check:
         shown = table.loc[missed, ["id", "target", "achieved_sample", "slack", "certificate"]]
         print(shown.to_string(index=False, max_colwidth=70))
+
+
+def _print_costs(seed: int) -> None:
+    published = by_id()
+    cells = dyads(published, int(published["p2.encounters"].value))
+    logging.getLogger("synthetic").setLevel(logging.WARNING)
+    print(f"{'':32}  nats   slack  % buyers at 30, 31  chi2 customers  agents")
+    for row in costs(published, cells, seed, list(SCENARIOS)):
+        print(
+            f"{row['scenario']:32}{row['divergence']:6.2f}{row['slack']:8.1f}{row['fewest']:20.0f}"
+            f"{row['chi2_customer']:16.0f}{row['chi2_agent']:8.0f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

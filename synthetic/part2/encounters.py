@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,11 +18,14 @@ from synthetic.part2.names import (
     VALUE,
 )
 from synthetic.part2.population import Design, Population
-from synthetic.sample import systematic
+from synthetic.sample import SampleError, systematic
 
 Table = dict[str, NDArray]
 ENCOUNTERS_PER_CUSTOMER = "p2.agents_per_failure"
 OWN = (SEVERITY, RISK, VALUE)  # variables of the customer, not the encounter
+# Encounters per customer of the left-out country: the more of them, the more its customers, who are
+# alike, count in the customers' SD of all.
+LEFT_OUT_ENCOUNTERS = 2.6
 JITTER = 0.04  # of ability around the support point it was drawn from, in logs
 
 
@@ -56,6 +61,7 @@ def draw(population: Population, purchases: NDArray[np.int64], rng: np.random.Ge
     )
     table = {name: rows[name][index] for name in (*COLUMNS, DISTANCE, PURCHASE)}
     table[ABILITY] = _jittered(table[ABILITY], *RANGES[ABILITY], rng)
+    table[ABILITY][table[ABILITY].argmax()] = RANGES[ABILITY][1]  # the stated range is reached
     table["cell"] = rows["cell"][index].astype(np.int64)
     return table
 
@@ -67,7 +73,17 @@ def _jittered(values: NDArray, low: int, high: int, rng: np.random.Generator) ->
     return np.where(moved > high, values, moved)
 
 
-def share_out(table: Table, plan: Design, clustering: float, rng: np.random.Generator) -> Table:
+@dataclass(frozen=True)
+class Clustering:
+    """Standard deviations of the effects by which purchases cluster in customers."""
+
+    left_out: float = 0.3  # in the country that Table 8's last column leaves out
+    remaining: float = 1.8
+
+
+def share_out(
+    table: Table, plan: Design, clustering: Clustering, rng: np.random.Generator
+) -> Table:
     """Share encounters out among customers, purchases more often to the same ones.
 
     Encounters that agree in the customer's own variables and the cell are cut into customers at
@@ -80,14 +96,18 @@ def share_out(table: Table, plan: Design, clustering: float, rng: np.random.Gene
     table : dict of str to ndarray, shape (n,)
         As `draw` returns it.
     plan : Design
-    clustering : float
-        Standard deviation of the customers' effects.
+    clustering : Clustering
     rng : numpy.random.Generator
 
     Returns
     -------
     dict of str to ndarray, shape (n,)
         Sorted by cell and customer, with columns customer and dyad.
+
+    Raises
+    ------
+    SampleError
+        Encounters differ too much to make as few customers.
     """
     n = len(table["cell"])
     order = np.lexsort([rng.random(n), *[table[name] for name in (*OWN, "cell")]])
@@ -96,9 +116,19 @@ def share_out(table: Table, plan: Design, clustering: float, rng: np.random.Gene
     start = np.r_[True, changes]
     alike = np.cumsum(start) - 1
     wanted = round(n / plan.published[ENCOUNTERS_PER_CUSTOMER].value)
-    start[rng.choice(np.flatnonzero(~start), wanted - start.sum(), replace=False)] = True
+    remaining = plan.remaining[table["cell"]]
+    left_out = round((~remaining).sum() / LEFT_OUT_ENCOUNTERS)
+    for inside, number in ((~remaining, left_out), (remaining, wanted - left_out)):
+        more = number - (start & inside).sum()
+        if more < 0:
+            raise SampleError(
+                f"{number} customers are wanted and {number - more} different ones drawn; draw "
+                "more encounters"
+            )
+        start[rng.choice(np.flatnonzero(inside & ~start), more, replace=False)] = True
     customer = np.cumsum(start) - 1
-    likely = rng.normal(0, clustering, wanted)[customer] + rng.gumbel(size=n)
+    sd = np.where(remaining[start], clustering.remaining, clustering.left_out)
+    likely = (sd * rng.normal(size=wanted))[customer] + rng.gumbel(size=n)
     # the likeliest places for the purchases, the rest in order for the others
     bought = table[PURCHASE] == 1
     rank = np.lexsort([-likely, alike])

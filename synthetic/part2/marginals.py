@@ -69,6 +69,8 @@ class Marginals:
 def start(left_out: NDArray[np.bool_], beyond: bool, severity: Moments) -> Marginals:
     """Marginals before any re-fit: the left-out country's dyads differ, all others are alike.
 
+    The nearer the start is to where re-fits lead, the less their end depends on the support drawn.
+
     Parameters
     ----------
     left_out : ndarray of bool, shape (dyads,)
@@ -81,21 +83,23 @@ def start(left_out: NDArray[np.bool_], beyond: bool, severity: Moments) -> Margi
     """
     n = len(left_out)
     either = lambda inside, outside: np.where(left_out, inside, outside).astype(float)
+    if beyond:
+        inside, outside = [0.72, 0.13, 0.07, 0.04, 0.02, 0.02], [0.22, 0.21, 0.42, 0.1, 0.03, 0.02]
+        years = np.where(left_out[:, None], inside, outside)
+    else:
+        years = np.tile([0.6, 0.03, 0.03, 0.03, 0.03, 0.28], (n, 1))
     return Marginals(
         # Most calls of the left-out country go to agents with the shortest queues, some to very
         # busy ones: buyers are then as many there as far away, as the tiny correlation of the
         # purchase with distance asks for.
-        busy=either(0.19, 0.2),
-        short_mean=either(1.2, 3.0),
+        busy=either(0.19, 0.23),
+        short_mean=either(0.85, 2.9),
         short_sd=either(1.0, 0.8),
-        busy_mean=either(5.35, 4.6),
-        busy_sd=either(0.5, 0.8),
-        severity_mean=np.full(n, severity.mean),
-        severity_sd=np.full(n, severity.sd),
-        years=np.tile(
-            [0.45, 0.22, 0.15, 0.10, 0.05, 0.03] if beyond else [0.6, 0.03, 0.03, 0.03, 0.03, 0.28],
-            (n, 1),
-        ),
+        busy_mean=either(5.45, 4.7),
+        busy_sd=either(0.5, 0.5),
+        severity_mean=severity.mean + either(0.7, -0.7),
+        severity_sd=severity.sd + either(0.1, -0.3),
+        years=years,
         # the last column's coefficient of risk aversion leaves no room for unknown warranties
         unknown=either(0.012, 0.0),
         rank=np.tile([0.06, 0.10, 0.22, 0.62] if beyond else [0.12, 0.02, 0.03, 0.83], (n, 1)),

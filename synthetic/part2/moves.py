@@ -1,29 +1,30 @@
 """Small moves that bring a sample of Essay II to the printed digits.
 
 A move gives one variable of one encounter (or of all encounters of one customer) another value.
-Moments are linear in moves, and the estimates of the nested logit nearly so: a linear programme
-over a pool of random moves finds the fewest that meet every condition, and its vertex leaves no
-more fractional moves than there are conditions. The model is fitted anew after every round, and
-moves whose effect exceeds what is left are no longer admitted.
+Moments are linear in moves, and the estimates of the nested logit nearly so: every customer adds a
+score of its own, and the estimates move by the covariance matrix times what a move changes in it. A
+linear programme over a pool of random moves finds the fewest that meet every condition, and its
+vertex leaves no more fractional moves than there are conditions. The model is fitted anew after
+every round, and moves whose effect exceeds what is left are no longer admitted.
 """
 
 from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.optimize import linprog
-from scipy.special import expit, logit
+from scipy.special import expit, log_expit, softmax
 
 from crosssell.errors import ConvergenceWarning
 from crosssell.nested_logit import NestedLogitModel
-from synthetic.part2.encounters import OWN, Table, share_out
+from synthetic.part2.encounters import OWN, Clustering, Table, draw, share_out
 from synthetic.part2.names import (
     ABILITY,
     COLUMNS,
@@ -32,16 +33,20 @@ from synthetic.part2.names import (
     PURCHASE,
     RANGES,
     SEVERITY,
-    TABLE8,
     TABLE_ORDER,
     TERMS,
 )
 from synthetic.part2.population import (
-    CUSTOMER_SD,
+    DYAD_SD,
+    FIRST,
+    LAST,
     UNATTAINABLE,
     Design,
+    Population,
     coefficients,
+    purchases,
     regressors,
+    relative_surplus,
 )
 from synthetic.sample import SampleError
 
@@ -49,9 +54,8 @@ logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
-HALF_COEFFICIENT = 5e-5  # half the last printed digit of Table 8
 AIM = 0.6  # of a half-width is what the programme aims at; the rest is for rounding
-FIRST = TABLE8[0]  # the column that is insisted on
+NODES = 15  # of the customers' intercepts, for the effects of moves
 
 
 @dataclass(frozen=True)
@@ -66,24 +70,26 @@ class Column:
         Their means, which centre the regressors.
     target : ndarray, shape (10,)
         Printed coefficients.
-    spreads : ndarray, shape (2,)
-        Standard deviations of the dyads' and customers' intercepts.
+    half_width : ndarray, shape (10,)
+        Half of their last printed digit.
     estimate : ndarray, shape (10,)
         Coefficients.
-    covariance : ndarray, shape (10, 10)
-        Of the estimates.
-    offset : ndarray, shape (n,)
-        What the random intercepts add to each encounter's index, posterior mean on the logit scale;
-        zero outside the sample.
+    spreads : ndarray, shape (2,)
+        Standard deviations of the dyads' and customers' intercepts.
+    covariance : ndarray, shape (12, 12)
+        Of all estimates; zero for a standard deviation that is estimated zero.
+    dyad_effect : ndarray, shape (dyads,)
+        Posterior means of the dyads' intercepts, in logits; zero for those outside the sample.
     """
 
     rows: NDArray[np.bool_]
     centre: Mapping[str, float]
     target: Array
-    spreads: Array
+    half_width: Array
     estimate: Array
+    spreads: Array
     covariance: Array
-    offset: Array
+    dyad_effect: Array
 
 
 def look(table: Table, plan: Design, column: str, start: Array | None = None) -> Column:
@@ -113,31 +119,78 @@ def look(table: Table, plan: Design, column: str, start: Array | None = None) ->
         # a standard deviation may be zero on the way; the estimation of the firm's data says it
         warnings.simplefilter("ignore", ConvergenceWarning)
         fit = model.fit(start_params=start)
-    residual = model.score_obs(fit.params)[("outcome", "intercept")].to_numpy()
-    expected = np.clip(table[PURCHASE][rows] - residual, 1e-9, 1 - 1e-9)  # rounding, for the logit
-    estimate = fit.params.loc["outcome"].to_numpy()
-    offset = np.zeros(len(rows))
-    offset[rows] = logit(expected) - estimate @ X
+    spreads = fit.params.loc["sd"].to_numpy()
+    # a normal effect's posterior mean is its variance times the sum of posterior residuals
+    residual = model.score_obs(fit.params)["outcome", "intercept"]
+    sums = np.bincount(table["dyad"][rows], residual, len(plan.dyad_share))
+    printed = [plan.published[f"t8.{column}.{term}.estimate"] for term in TERMS]
     return Column(
         rows=rows,
         centre=centre,
-        target=coefficients(plan.published, column),
-        spreads=fit.params.loc["sd"].to_numpy(),
-        estimate=estimate,
-        covariance=fit.cov_params().loc["outcome", "outcome"].to_numpy(),
-        offset=offset,
+        target=np.array([number.value for number in printed]),
+        half_width=np.array([number.half_width for number in printed]),
+        estimate=fit.params.loc["outcome"].to_numpy(),
+        spreads=spreads,
+        covariance=fit.cov_params().fillna(0.0).to_numpy(),
+        dyad_effect=spreads[0] ** 2 * sums,
     )
 
 
-INTERCEPT_ROOM = 0.01  # that is left to the moves
+DYAD_RANGE = 0.6, 2.0  # of the dyads' standard deviation, times what is aimed at
+PATTERNS, SCALINGS = 8, 5
+
+
+def drawn(population: Population, stream: np.random.SeedSequence) -> Table:
+    """Draw encounters among which dyads differ about as much as is aimed at.
+
+    Purchases by which dyads exceed expectation are scaled until every column's estimate of the
+    dyads' standard deviation is near `DYAD_SD`: an estimate of zero, or near it, would change by
+    jumps under the moves. Some patterns have no such scale, and another is drawn.
+
+    Parameters
+    ----------
+    population : Population
+    stream : numpy.random.SeedSequence
+        The same random numbers serve every trial.
+
+    Raises
+    ------
+    SampleError
+        No pattern and scale give such standard deviations.
+    """
+    plan = population.plan
+    excess, sample, customers = stream.spawn(3)
+    rng = np.random.default_rng(excess)
+    for _ in range(PATTERNS):
+        surplus, scale = relative_surplus(population, rng), 1.0
+        for _ in range(SCALINGS):
+            whole = purchases(population, scale * surplus)
+            table = draw(population, whole, np.random.default_rng(sample))
+            shared = share_out(table, plan, Clustering(), np.random.default_rng(customers))
+            found = np.array([look(shared, plan, column).spreads[0] for column in plan.columns])
+            logger.info("surpluses times %.2f: dyads' SDs %s", scale, found.round(3))
+            low, high = DYAD_SD * np.array(DYAD_RANGE)
+            if ((found > low) & (found < high)).all():
+                return table
+            # what varies between dyads is their intercepts and luck, about as much as these
+            scale *= np.sqrt(2 * DYAD_SD**2 / (np.mean(found**2) + DYAD_SD**2))
+    raise SampleError(
+        f"none of {PATTERNS} patterns of surpluses gives dyads' SDs near {DYAD_SD}: the last ones "
+        f"are {found.round(3)}; change DYAD_SD of the population"
+    )
+
+
+INTERCEPT_ROOM = 0.03  # that is left to the moves
 INTERCEPT_BY_CLUSTERING = -0.7  # first guess of the slope
+CLUSTERING_RANGE = 0.0, 3.5
 
 
 def clustered(table: Table, plan: Design, stream: np.random.SeedSequence) -> Table:
-    """Share encounters out among customers so that the intercept comes out as printed.
+    """Share encounters out among customers so that both intercepts come out as printed.
 
     The more purchases cluster in customers, the lower is the intercept that goes with a purchase
-    rate: a secant search for the clustering, every time with the same random numbers.
+    rate. The column without the left-out country sets the clustering elsewhere, then the first
+    column that of the left-out country; or the first one both, where it is the only one.
 
     Parameters
     ----------
@@ -145,26 +198,49 @@ def clustered(table: Table, plan: Design, stream: np.random.SeedSequence) -> Tab
         As `synthetic.part2.encounters.draw` returns it.
     plan : Design
     stream : numpy.random.SeedSequence
+        The same random numbers serve every trial.
 
     Raises
     ------
     SampleError
-        No clustering gives the printed intercept.
+        No clustering gives a printed intercept.
     """
-    target = coefficients(plan.published, FIRST)[TERMS.index("intercept")]
-    clustering, slope, last = CUSTOMER_SD, INTERCEPT_BY_CLUSTERING, None
+    clustering = Clustering()
+    steps = {LAST: ["remaining"], FIRST: ["left_out"]}
+    if LAST not in plan.columns:
+        steps = {FIRST: ["remaining", "left_out"]}
+    for column, fields in steps.items():
+        target = coefficients(plan.published, column)[TERMS.index("intercept")]
+
+        def shared(
+            value: float, fields: Sequence[str] = fields, base: Clustering = clustering
+        ) -> Table:
+            chosen = replace(base, **dict.fromkeys(fields, value))
+            return share_out(table, plan, chosen, np.random.default_rng(stream))
+
+        def gap(value: float, column: str = column, target: float = target) -> float:
+            found = look(shared(value), plan, column).estimate[TERMS.index("intercept")] - target
+            logger.info("%s: effects of SD %.2f miss the intercept by %.3f", column, value, found)
+            return found
+
+        value = _secant(gap, getattr(clustering, fields[0]))
+        clustering = replace(clustering, **dict.fromkeys(fields, value))
+    return shared(value)
+
+
+def _secant(gap: Callable[[float], float], value: float) -> float:
+    """Where a falling function of the clustering is within `INTERCEPT_ROOM` of zero."""
+    slope, last = INTERCEPT_BY_CLUSTERING, None
     for _ in range(8):
-        result = share_out(table, plan, clustering, np.random.default_rng(stream))
-        gap = look(result, plan, FIRST).estimate[TERMS.index("intercept")] - target
-        logger.info("customers' effects of SD %.2f: intercept off by %.3f", clustering, gap)
-        if abs(gap) < INTERCEPT_ROOM:
-            return result
-        if last is not None and clustering != last[0]:
-            slope = min((gap - last[1]) / (clustering - last[0]), INTERCEPT_BY_CLUSTERING / 4)
-        last = clustering, gap
-        clustering = float(np.clip(clustering - gap / slope, 0.05, 2.5))
+        found = gap(value)
+        if abs(found) < INTERCEPT_ROOM:
+            return value
+        if last is not None and value != last[0]:
+            slope = min((found - last[1]) / (value - last[0]), INTERCEPT_BY_CLUSTERING / 4)
+        last = value, found
+        value = float(np.clip(value - found / slope, *CLUSTERING_RANGE))
     raise SampleError(
-        f"no clustering of purchases in customers gives the intercept {target}: the last one, "
+        f"no clustering of purchases in customers gives the printed intercept: the last one, "
         f"{last[0]:.2f}, misses by {last[1]:.3f}; change CUSTOMER_SD of the population"
     )
 
@@ -212,13 +288,14 @@ FINE = 0.5  # share of single moves by one such step; the others take another en
 # Beside encounters at random: buyers, and unusual records twice (once to change, once to be taken
 # over by another encounter), as shares of their number.
 BUYERS, BEYOND = 0.5, 0.25
+ANYWHERE = 0.2  # share that take their value from any cell: it moves correlations with distance
 
 
 def pool(table: Table, size: int, rng: np.random.Generator) -> Moves:
     """Random moves of two sorts: a new value for one encounter, or an exchange between two.
 
-    A new value is a smallest step away or comes from another encounter of the cell. Exchanges,
-    between a buyer and another encounter of the cell, or with a record beyond the ranges, leave the
+    A new value is a smallest step away or comes from another encounter, mostly of the same cell.
+    Exchanges, between a buyer and another encounter, or with a record beyond the ranges, leave the
     variable's own moments alone and change what it explains.
 
     Parameters
@@ -242,9 +319,10 @@ def pool(table: Table, size: int, rng: np.random.Generator) -> Moves:
     mine = np.arange(len(row)) >= len(row) - 2 * beyond_size
     mine &= rng.random(len(row)) < 0.5
     column[mine] = beyond[:, row[mine]].argmax(axis=0)
-    # another encounter of the same cell; the table is sorted by cell
+    # another encounter, mostly of the same cell; the table is sorted by cell
     first, last = (np.searchsorted(table["cell"], table["cell"][row], s) for s in ("left", "right"))
-    other = rng.integers(first, last)
+    anywhere = rng.random(len(row)) < ANYWHERE
+    other = rng.integers(np.where(anywhere, 0, first), np.where(anywhere, n, last))
     gift = np.arange(len(row)) >= len(row) - beyond_size
     row, other = np.where(gift, other, row), np.where(gift, row, other)
     exchange = (np.arange(len(row)) >= size) & ~gift & (rng.random(len(row)) < 0.5)
@@ -295,7 +373,8 @@ def moment_conditions(plan: Design) -> list[tuple[str, str | None, float, float]
     for name in COLUMNS:
         half = plan.published[f"t7.mean.{name}"].half_width / plan.moments[name].sd
         result.append((name, None, 0.0, half))
-        result.append((name, name, 1.0, 2 * half))
+        # mean squares that go with the printed SD, which divides by n - 1
+        result.append((name, name, 1.0 - 1 / plan.size, 2 * half))
     order = list(TABLE_ORDER)
     for i, first in enumerate(order):
         for second in order[:i]:
@@ -316,8 +395,8 @@ def gaps(table: Table, plan: Design, columns: Sequence[Column]) -> Array:
         (np.mean(z[a] * (z[b] if b else 1.0)) - target) / half
         for a, b, target, half in moment_conditions(plan)
     ]
-    scores = [(c.estimate - c.target) / HALF_COEFFICIENT for c in columns]
-    return np.concatenate([moments, *scores])
+    estimates = [(c.estimate - c.target) / c.half_width for c in columns]
+    return np.concatenate([moments, *estimates])
 
 
 def _standardised(table: Table, plan: Design) -> dict[str, Array]:
@@ -337,32 +416,92 @@ def effects(table: Table, plan: Design, columns: Sequence[Column], moves: Moves)
         total(z_new[a] * (z_new[b] if b else 1.0) - z_old[a] * (z_old[b] if b else 1.0)) / n / half
         for a, b, _, half in moment_conditions(plan)
     ]
-    dyad, n_dyads = table["dyad"], len(plan.dyad_share)
     for column in columns:
-        everyone = {name: table[name].astype(float) for name in (*COLUMNS, DISTANCE)}
-        x = regressors(everyone, column.centre)
-        p = expit(column.estimate @ x + column.offset)
-        w = np.where(column.rows, p * (1 - p), 0.0)
-        variance = column.spreads[0] ** 2
-        pull = variance / (1 + variance * np.bincount(dyad, w, n_dyads))
-        mean = np.stack([np.bincount(dyad, w * row, n_dyads) for row in x]) * pull
-        at, inside = dyad[moves.row], column.rows[moves.row]
-        offset, y = column.offset[moves.row], old[PURCHASE]
-        x_old, x_new = regressors(old, column.centre), regressors(new, column.centre)
-        r_old = y - expit(column.estimate @ x_old + offset)
-        r_new = y - expit(column.estimate @ x_new + offset)
-        direct = x_new * r_new - x_old * r_old - mean[:, at] * (r_new - r_old)
-        change = column.covariance @ np.stack([total(inside * row) for row in direct])
+        change = column.covariance @ _score_changes(table, plan, column, moves)
+        change = change[: len(TERMS)]
         # The regressors are centred at the sample's means: a mean that moves by d moves the
         # intercept and the coefficient of distance by what the variable's own terms make of d.
+        inside = column.rows[moves.row]
         for name in COLUMNS:
             shift = total(inside * (new[name] - old[name])) / column.rows.sum()
             change[TERMS.index("intercept")] += column.estimate[TERMS.index(name)] * shift
             if f"{name}:{DISTANCE}" in TERMS:
                 slope = column.estimate[TERMS.index(f"{name}:{DISTANCE}")]
                 change[TERMS.index(DISTANCE)] += slope * shift
-        result.extend(change / HALF_COEFFICIENT)
+        result.extend(change / column.half_width[:, None])
     return np.stack(result)
+
+
+def _score_changes(table: Table, plan: Design, column: Column, moves: Moves) -> Array:
+    """What each move changes in the score of a column's twelve parameters, shape (12, moves).
+
+    A customer's score is integrated over its intercept, given its dyad's. That one follows the
+    residuals to first order, and every customer of the dyad follows it.
+    """
+    customer, dyad = table["customer"], table["dyad"]
+    outer_sd, inner_sd = column.spreads
+    inside = column.rows[moves.row]
+    touched_row, touched_move = moves.row[inside], moves.move[inside]
+    # all encounters of the customers touched; customers are contiguous
+    touched, code = np.unique(customer[touched_row], return_inverse=True)
+    begin, end = (np.searchsorted(customer, touched, side) for side in ("left", "right"))
+    start = np.r_[0, np.cumsum(end - begin)[:-1]]
+    row = np.repeat(begin - start, end - begin) + np.arange((end - begin).sum())
+    values = {name: table[name][row].astype(float) for name in (*COLUMNS, DISTANCE)}
+    before = regressors(values, column.centre)
+    place, what, given = (
+        np.searchsorted(row, touched_row),
+        moves.column[inside],
+        moves.value[inside],
+    )
+    for j, name in enumerate(COLUMNS):
+        values[name][place[what == j]] = given[what == j]
+    after = regressors(values, column.centre)
+    y, effect = table[PURCHASE][row], column.dyad_effect[dyad[row]]
+    change = np.subtract(
+        *(
+            _customer_scores(y, x, column.estimate @ x + effect, inner_sd, start)
+            for x in (after, before)
+        )
+    )
+    score = np.insert(change[:-1], len(TERMS), 0.0, axis=0)
+    if outer_sd > 0:
+        pull = _pull(table, column)[:, dyad[row[start]]]
+        score += pull * change[-1]
+    move = np.empty(len(touched), dtype=np.int64)
+    move[code] = touched_move
+    return np.stack([np.bincount(move, values, moves.number) for values in score])
+
+
+def _customer_scores(y: NDArray, x: Array, index: Array, sd: float, start: NDArray) -> Array:
+    """Scores by customer, shape (12, customers): ten coefficients, the SD, the dyad's effect."""
+    z, weight = np.polynomial.hermite_e.hermegauss(NODES)
+    index = index[:, None] + sd * z
+    residual = y[:, None] - expit(index)
+    by_row = log_expit(np.where(y[:, None] == 1, index, -index))
+    posterior = softmax(np.log(weight) + np.add.reduceat(by_row, start, axis=0), axis=1)
+    sums = posterior * np.add.reduceat(residual, start, axis=0)
+    length = np.diff(np.r_[start, len(y)])
+    by_row = (np.repeat(posterior, length, axis=0) * residual).sum(axis=1)
+    return np.vstack([np.add.reduceat(x * by_row, start, axis=1), sums @ z, sums.sum(axis=1)])
+
+
+def _pull(table: Table, column: Column) -> Array:
+    """How the score answers to a change of a dyad's residual through its effect, (12, dyads)."""
+    rows, n_dyads = column.rows, len(column.dyad_effect)
+    values = {name: table[name][rows].astype(float) for name in (*COLUMNS, DISTANCE)}
+    x, y, dyad = regressors(values, column.centre), table[PURCHASE][rows], table["dyad"][rows]
+    start = np.flatnonzero(np.diff(table["customer"][rows], prepend=-1))
+    outer_sd, inner_sd = column.spreads
+    index = column.estimate @ x + column.dyad_effect[dyad]
+    step = 1e-3
+    slope = np.subtract(
+        *(_customer_scores(y, x, index + side * step, inner_sd, start) for side in (1, -1))
+    ) / (2 * step)
+    slope = np.stack([np.bincount(dyad[start], values, n_dyads) for values in slope])
+    precision = 1 / outer_sd**2 - slope[-1]
+    own = 2 * column.dyad_effect / (outer_sd**3 * precision)  # of the dyads' SD
+    return np.insert(slope[:-1] / precision, len(TERMS), own, axis=0)
 
 
 def choose(effect: Array, gap: Array, price: float, rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -394,12 +533,33 @@ def choose(effect: Array, gap: Array, price: float, rng: np.random.Generator) ->
 
 # Moves that a programme spends on one half-width when one is left; fewer while more are left or a
 # round of many moves has overshot.
-PRICE = 3000.0
+PRICE = 10_000.0
 DONE = 0.99  # half-widths
 PATIENCE = 40, 10.0  # rounds after which more half-widths than these are given up
 # Times the best so far: a round that ends there has made too many moves, or is taken back.
 OVERSHOT, SETBACK = 1.5, 3.0
-LARGEST = 0.5  # effect of a single move, as a share of the largest gap
+# Largest effect of a single move: a share of the largest gap, but at first at least so many
+# half-widths. Coarse moves shift what a coefficient rests on; rounding the few fractional ones
+# leaves gaps, which finer and finer moves close.
+LARGEST, COARSE, STAGES = 0.4, 40.0, 8
+
+
+def chosen_in_stages(
+    effect: Array, gap: Array, eager: float, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Moves chosen by programmes over finer and finer ones, each for what the last left open."""
+    size = np.abs(effect).max(axis=0)
+    chosen, left = np.zeros(len(size), dtype=bool), gap
+    limit = max(LARGEST * np.abs(gap).max(), COARSE)
+    for _ in range(STAGES):
+        free = np.flatnonzero(~chosen & (size <= limit))
+        worst = np.abs(left).max()
+        chosen[free] = choose(effect[:, free], left, eager * PRICE / worst, rng)
+        left = gap + effect @ chosen
+        if np.abs(left).max() < DONE:
+            break
+        limit = LARGEST * np.abs(left).max()
+    return chosen
 
 
 def polish(
@@ -410,7 +570,7 @@ def polish(
     rounds: int = 80,
     size: int = 8000,
 ) -> tuple[Table, float]:
-    """Move values until Table 7 and the first column of Table 8 print as published.
+    """Move values until Table 7 and the plan's columns of Table 8 print as published.
 
     Parameters
     ----------
@@ -430,10 +590,10 @@ def polish(
     worst : float
         Largest distance of a condition from its target, in half-widths.
     """
-    found = look(table, plan, FIRST)
+    columns = [look(table, plan, column) for column in plan.columns]
     best, eager = None, 1.0
     for k in range(rounds):
-        gap = gaps(table, plan, [found])
+        gap = gaps(table, plan, columns)
         worst, open_ = np.abs(gap).max(), (np.abs(gap) > 1).sum()
         logger.info(
             "polish round %d: %d of %d conditions open, worst %.1f half-widths, SDs %s",
@@ -441,21 +601,22 @@ def polish(
             open_,
             len(gap),
             worst,
-            found.spreads.round(2),
+            " ".join(str(column.spreads.round(2)) for column in columns),
         )
         if best is None or worst < best[0]:
-            best = worst, table, found
+            best = worst, table, columns
         overshot = worst > OVERSHOT * best[0]
         eager = max(0.05, 0.7 * eager) if overshot else min(1.0, 1.25 * eager)
         if worst > SETBACK * best[0]:
-            worst, table, found = best
-            gap = gaps(table, plan, [found])
+            worst, table, columns = best
+            gap = gaps(table, plan, columns)
         if worst < DONE or (k >= PATIENCE[0] and best[0] > PATIENCE[1]):
             break
         moves = pool(table, size, rng)
-        effect = effects(table, plan, [found], moves)
-        # what is too coarse for the gaps that are left would only be rounded away
-        effect[:, np.abs(effect).max(axis=0) > max(LARGEST * worst, 0.4)] = 0.0
-        table = moves.made(table, choose(effect, gap, eager * PRICE / worst, rng))
-        found = look(table, plan, FIRST, np.r_[found.estimate, found.spreads])
+        effect = effects(table, plan, columns, moves)
+        table = moves.made(table, chosen_in_stages(effect, gap, eager, rng))
+        columns = [
+            look(table, plan, name, np.r_[column.estimate, column.spreads])
+            for name, column in zip(plan.columns, columns, strict=True)
+        ]
     return best[1], best[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -31,12 +31,12 @@ from synthetic.published import Printed
 Array = NDArray[np.float64]
 
 
-def chi_square(purchase: Array, country: NDArray) -> float:
-    """Pearson's chi-square of a 0/1 outcome by country."""
+def chi_square(purchase: Array, country: NDArray, weight: Array | None = None) -> float:
+    """Pearson's chi-square of a 0/1 outcome by country; with weights that sum to one, per row."""
     _, code = np.unique(country, return_inverse=True)
-    size = np.bincount(code)
-    rate = np.bincount(code, purchase) / size
-    mean = purchase.mean()
+    size = np.bincount(code, weight)
+    rate = np.bincount(code, purchase if weight is None else weight * purchase) / size
+    mean = np.average(purchase, weights=weight)
     return float(size @ (rate - mean) ** 2 / (mean * (1 - mean)))
 
 
@@ -71,7 +71,7 @@ def achieved(table: Table, population: Population, columns: Sequence[Column]) ->
     result["p2.encounters"] = float(len(frame))
     result["p2.purchase_rate"] = 100 * mean[PURCHASE]
     for key, column in zip(TABLE8, columns, strict=False):
-        error = np.sqrt(np.diag(column.covariance))
+        error = np.sqrt(np.diag(column.covariance))[: len(TERMS)]
         for term, estimate, se in zip(TERMS, column.estimate, error, strict=True):
             result[f"t8.{key}.{term}.estimate"] = estimate
             result[f"t8.{key}.{term}.std_error"] = se
@@ -185,3 +185,56 @@ def calibration(
             }
         )
     return pd.DataFrame(result)
+
+
+# Columns of Table 8 aimed at, with the customers' SDs that they see, and the variant.
+SCENARIOS = {
+    "as configured": ("moments", pop.CUSTOMER_SD["moments"]),
+    "one SD for both columns": ("moments", dict.fromkeys(TABLE8, 0.95)),
+    "first column only": ("moments", {TABLE8[0]: 0.95}),
+    "within the ranges, first column": ("ranges", pop.CUSTOMER_SD["ranges"]),
+    "within the ranges, both": ("ranges", pop.CUSTOMER_SD["moments"]),
+}
+
+
+def costs(
+    published: Mapping[str, Printed], table: pd.DataFrame, seed: int, names: Sequence[str]
+) -> Iterator[dict[str, object]]:
+    """What it costs the population to carry columns of Table 8, scenario by scenario.
+
+    Parameters
+    ----------
+    published : mapping of str to Printed
+    table : DataFrame
+        See `synthetic.part2.dyads.dyads`.
+    seed : int
+    names : sequence of str
+        Of `SCENARIOS`.
+
+    Yields
+    ------
+    dict
+        scenario; divergence, in nats; slack, the largest of a coefficient aimed at, in half-widths;
+        fewest, per cent of the left-out country's buyers served at the smallest two abilities;
+        chi2_customer and chi2_agent, of purchase rates by country.
+    """
+    for name in names:
+        variant, customer_sd = SCENARIOS[name]
+        rng = np.random.default_rng(seed)
+        population = pop.populate(published, table, variant, rng, customer_sd=customer_sd)
+        rows, weight = population.rows, population.weights
+        place = table.iloc[rows["cell"]]
+        bought = weight * rows[PURCHASE]
+        theirs = bought * (place["customer_country"] == pop.LEFT_OUT).to_numpy()
+        slack = population.report.set_index("id").filter(like="t8.", axis=0)["slack"]
+        yield {
+            "scenario": name,
+            "divergence": population.divergence,
+            "slack": slack.max(),
+            "fewest": 100 * theirs[rows[ABILITY] <= RANGES[ABILITY][0] + 1].sum() / theirs.sum(),
+            **{
+                f"chi2_{side}": population.plan.size
+                * chi_square(rows[PURCHASE], place[f"{side}_country"].to_numpy(), weight)
+                for side in ("customer", "agent")
+            },
+        }
