@@ -174,7 +174,7 @@ class _Page:
         self.placed.add(f"table {name}")
         title = _without_essay(self.tables[name]["title"])
         return (
-            rf"\begin{{table}}[tp]\centering\caption{{{tex_escape(title)}}}\label{{table:{name}}}"
+            rf"\begin{{table}}[htp]\centering\caption{{{tex_escape(title)}}}\label{{table:{name}}}"
             rf"\tablebody{{tables/{name}.tex}}\input{{tables/{name}.notes.tex}}\end{{table}}"
         )
 
