@@ -592,15 +592,18 @@ def polish(
     """
     columns = [look(table, plan, column) for column in plan.columns]
     first, best, eager = table, None, 1.0
+    names = [f"{a}, {b or 'mean'}" for a, b, *_ in moment_conditions(plan)]
+    names += [f"{column} {term}" for column in plan.columns for term in TERMS]
     for k in range(rounds):
         gap = gaps(table, plan, columns)
         worst, open_ = np.abs(gap).max(), (np.abs(gap) > 1).sum()
         logger.info(
-            "polish round %d: %d of %d conditions open, worst %.1f half-widths, SDs %s",
+            "polish round %d: %d of %d conditions open, worst %.1f half-widths (%s), SDs %s",
             k,
             open_,
             len(gap),
             worst,
+            names[np.abs(gap).argmax()],
             " ".join(str(column.spreads.round(2)) for column in columns),
         )
         if best is None or worst < best[0]:
