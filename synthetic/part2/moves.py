@@ -4,8 +4,8 @@ A move gives one variable of one encounter (or of all encounters of one customer
 Moments are linear in moves, and the estimates of the nested logit nearly so: every customer adds a
 score of its own, and the estimates move by the covariance matrix times what a move changes in it. A
 linear programme over a pool of random moves finds the fewest that meet every condition, and its
-vertex leaves no more fractional moves than there are conditions. The model is fitted anew after
-every round, and moves whose effect exceeds what is left are no longer admitted.
+vertex leaves no more fractional moves than there are conditions. Programmes over finer and finer
+moves close what rounding those leaves open, and the model is fitted anew.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ from synthetic.part2 import dyads, encounters, make
 from synthetic.part2 import population as pop
 from synthetic.part2.dyads import NAMES, UNATTAINABLE, cells, country_rows, spread_limits
 from synthetic.part2.encounters import OWN, Clustering, draw, share_out
-from synthetic.part2.moves import choose, effects, gaps, look, pool
+from synthetic.part2.moves import choose, chosen_in_stages, effects, gaps, look, pool
 from synthetic.part2.names import COLUMNS, PURCHASE, RANGES
-from synthetic.part2.report import chi_square
+from synthetic.part2.report import chi_square, costs
 from synthetic.part2.sources import raw_tables
 from synthetic.published import by_id
 
@@ -145,6 +145,46 @@ def test_programme_takes_the_fewest_moves():
     effect = np.array([[-1.0, -4.0, 0.5], [0.0, 0.0, 3.0]])
     chosen = choose(effect, np.array([4.0, 0.0]), 100.0, np.random.default_rng(0))
     np.testing.assert_array_equal(chosen, [False, True, False])
+
+
+def test_coarse_moves_are_followed_by_finer_ones():
+    rng = np.random.default_rng(0)
+    size = 10 ** rng.uniform(-3, 1, 3000)
+    effect = rng.normal(size=(6, 3000)) * size
+    gap = np.array([200.0, -90.0, 3.0, 0.0, 15.0, -0.4])
+    chosen = chosen_in_stages(effect, gap, 1.0, rng)
+    assert np.abs(gap + effect @ chosen).max() < 1
+
+
+def test_surpluses_of_dyads_leave_the_coefficients_between_them_alone(full_dyads):
+    rng = np.random.default_rng(7)
+    population = pop.populate(PUBLISHED, full_dyads, "moments", rng, calibrated=False)
+    surplus = pop.relative_surplus(population, rng)
+    plan, rows = population.plan, population.rows
+    dyad = plan.dyad_of_cell[0][rows["cell"]]
+    extra = population.weights * rows[PURCHASE] * surplus[dyad]
+    x = pop.regressors(rows, plan.centre_of("hypothesized"))[
+        [pop.TERMS.index(term) for term in pop.BETWEEN]
+    ]
+    assert (surplus != 0).sum() > 5
+    assert np.abs(x @ extra).max() < 1e-9 * np.abs(x * extra).sum(axis=1).max()
+
+
+def test_both_columns_cost_more_than_one(monkeypatch):
+    monkeypatch.setattr(pop, "SUPPORT", 4_000)
+    monkeypatch.setattr(pop, "FINAL_SUPPORT", 4_000)
+    cells_of_quick = dyads(PUBLISHED, 6_000, exact=False)
+    names = ["first column only", "one SD for both columns"]
+    one, both = costs(PUBLISHED, cells_of_quick, 3, names)
+    assert [one["scenario"], both["scenario"]] == names
+    assert 0 < one["divergence"] < both["divergence"]
+
+
+def test_weighted_chi_square_is_that_of_shares():
+    purchase = np.array([1.0, 0, 1, 0])
+    country = np.array(["A", "A", "B", "B"])
+    weight = np.array([0.25, 0.25, 0.125, 0.375])
+    assert 8 * chi_square(purchase, country, weight) == pytest.approx(8 / 15)
 
 
 def test_coefficients_aimed_at_round_to_the_printed_ones():
