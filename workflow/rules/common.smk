@@ -85,6 +85,16 @@ def fits(study=None):
     ]
 
 
+def tables_of(study):
+    """Specifications of a study's tables."""
+    return {name: spec for name, spec in TABLES.items() if spec["study"] == study}
+
+
+def tables_as(ending):
+    """Files of all tables in a format."""
+    return expand(RESULTS / f"tables/{{table}}.{ending}", table=TABLES)
+
+
 def facts():
     """Names of what is said of each study's raw sources, which stands beside the estimates."""
     return [f"{study}.sources.raw" for study in config["studies"]]

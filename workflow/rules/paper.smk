@@ -1,7 +1,7 @@
 rule write_paper:
     input:
         fits=expand(RESULTS / "estimates/{fit}.csv", fit=fits() + facts()),
-        tables=rules.set_tables.output.tex,
+        tables=tables_as("tex"),
         scores=rules.score_fidelity.output.summary,
         audit=rules.audit_published.output[0],
         template="paper/paper.tex.j2",
@@ -28,7 +28,7 @@ rule compile_paper:
     input:
         paper=rules.write_paper.output.paper,
         numbers=rules.write_paper.output.numbers,
-        tables=rules.set_tables.output.tex,
+        tables=tables_as("tex"),
         figures=rules.draw_figures.output.pdf,
         scoreboard=rules.score_fidelity.output.picture,
         library=library("crosssell.typeset"),
@@ -46,7 +46,7 @@ rule compile_paper:
 
 rule make_report:
     input:
-        pages=rules.set_tables.output.html,
+        pages=tables_as("html"),
         figures=rules.draw_figures.output.svg,
         scoreboard=branch(COMPLETE, then=str(rules.score_fidelity.output.page)),
         captions=sorted(str(path) for path in Path("workflow/report").glob("*.rst")),
