@@ -83,7 +83,8 @@ def test_second_run_has_nothing_to_do(quick, checkout):
 def test_tables_do_not_depend_on_the_number_of_cores(quick, checkout):
     before = {path.name: path.read_bytes() for path in (quick / "tables").glob("*.csv")}
     arguments = ["--configfile", "config/quick.yaml", "--config", "results=results/one"]
-    snakemake(checkout, *arguments, "--cores", "1", "--until", "set_tables_part1", "set_tables_part2")
+    until = ["--until", "set_tables_part1", "set_tables_part2"]
+    snakemake(checkout, *arguments, "--cores", "1", *until)
     after = {
         path.name: path.read_bytes() for path in (checkout / "results/one/tables").glob("*.csv")
     }
