@@ -104,9 +104,7 @@ def look(table: Table, plan: Design, column: str, start: Array | None = None) ->
         Coefficients and standard deviations of a similar table; without them the fit knows nothing
         of what is aimed at.
     """
-    rows = np.ones(len(table["dyad"]), dtype=bool)
-    if column != FIRST:
-        rows = plan.remaining[table["cell"]]
+    rows = plan.rows_of(column)[table["cell"]]
     chosen = {name: table[name][rows].astype(float) for name in (*COLUMNS, DISTANCE)}
     centre = {name: float(values.mean()) for name, values in chosen.items()}
     X = regressors(chosen, centre)

@@ -23,7 +23,7 @@ for study in sorted({spec["study"] for spec in TABLES.values()}):
                 report(
                     RESULTS / f"tables/{name}.html",
                     caption="../report/tables.rst",
-                    category=ESSAYS[spec["study"]],
+                    category=ESSAYS[study],
                     subcategory="Tables",
                     labels={"table": spec.get("title", name)},
                 )

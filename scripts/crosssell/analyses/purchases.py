@@ -26,7 +26,6 @@ def nested_logit(
     groups: Sequence[str],
     centre: bool | Sequence[str] = True,
     method: str = "quadrature",
-    max_iter: int = 100,
 ) -> Result:
     """Random-intercept logit; see `crosssell.nested_logit.NestedLogitModel`.
 
@@ -35,7 +34,7 @@ def nested_logit(
     """
     info: dict[str, Any] = {"n": len(data), "method": method}
     try:
-        fit = _fit(data, outcome, terms, groups, centre, method=method, max_iter=max_iter)
+        fit = _fit(data, outcome, terms, groups, centre, method=method)
     except ConvergenceError as error:
         if method == "quadrature":
             raise
