@@ -66,8 +66,10 @@ class Marginals:
     open_call: Array
 
 
-def start(left_out: NDArray[np.bool_], beyond: bool, severity: Moments) -> Marginals:
-    """Marginals before any re-fit: the left-out country's dyads differ, all others are alike.
+def start(
+    left_out: NDArray[np.bool_], waiting: NDArray[np.bool_], beyond: bool, severity: Moments
+) -> Marginals:
+    """Marginals before any re-fit: three kinds of dyads.
 
     The nearer the start is to where re-fits lead, the less their end depends on the support drawn.
 
@@ -75,6 +77,8 @@ def start(left_out: NDArray[np.bool_], beyond: bool, severity: Moments) -> Margi
     ----------
     left_out : ndarray of bool, shape (dyads,)
         Dyads of the country that Table 8's last column leaves out.
+    waiting : ndarray of bool, shape (dyads,)
+        Dyads whose agents are busy: few of their customers buy.
     beyond : bool
         Whether records beyond the stated ranges happen. Without them the printed spreads ask for
         values at both ends of a range.
@@ -82,31 +86,33 @@ def start(left_out: NDArray[np.bool_], beyond: bool, severity: Moments) -> Margi
         Of failure severity over all dyads.
     """
     n = len(left_out)
-    either = lambda inside, outside: np.where(left_out, inside, outside).astype(float)
+    kinds = lambda theirs, busy, rest: np.where(
+        waiting, busy, np.where(left_out, theirs, rest)
+    ).astype(float)
+    years = np.tile([0.6, 0.03, 0.03, 0.03, 0.03, 0.28], (n, 1))
     if beyond:
-        inside, outside = [0.72, 0.13, 0.07, 0.04, 0.02, 0.02], [0.22, 0.21, 0.42, 0.1, 0.03, 0.02]
-        years = np.where(left_out[:, None], inside, outside)
-    else:
-        years = np.tile([0.6, 0.03, 0.03, 0.03, 0.03, 0.28], (n, 1))
+        years[:] = [0.07, 0.25, 0.58, 0.06, 0.02, 0.02]
+        years[waiting] = [0.45, 0.29, 0.18, 0.03, 0.02, 0.03]
+        years[left_out] = [0.70, 0.11, 0.06, 0.05, 0.03, 0.05]
     return Marginals(
         # Most calls of the left-out country go to agents with the shortest queues, some to very
         # busy ones: buyers are then as many there as far away, as the tiny correlation of the
         # purchase with distance asks for.
-        busy=either(0.19, 0.23),
-        short_mean=either(0.85, 2.9),
-        short_sd=either(1.0, 0.8),
-        busy_mean=either(5.45, 4.7),
-        busy_sd=either(0.5, 0.5),
-        severity_mean=severity.mean + either(0.7, -0.7),
-        severity_sd=severity.sd + either(0.1, -0.3),
+        busy=kinds(0.1, 0.55, 0.07),
+        short_mean=kinds(0.4, 4.4, 2.4),
+        short_sd=kinds(0.9, 0.6, 0.65),
+        busy_mean=kinds(5.6, 4.9, 3.2),
+        busy_sd=kinds(0.6, 0.41, 0.45),
+        severity_mean=np.full(n, severity.mean) + kinds(0.3, 0.0, -0.3),
+        severity_sd=np.full(n, severity.sd) + kinds(-0.7, 0.4, 0.3),
         years=years,
         # the last column's coefficient of risk aversion leaves no room for unknown warranties
-        unknown=either(0.012, 0.0),
+        unknown=np.where(left_out, 0.01, 0.0),
         rank=np.tile([0.06, 0.10, 0.22, 0.62] if beyond else [0.12, 0.02, 0.03, 0.83], (n, 1)),
-        line=np.full(n, 0.015),
-        minutes_mean=np.full(n, 0.6),
-        minutes_sd=np.full(n, 0.95),
-        open_call=either(0.006, 0.003) if beyond else np.full(n, 0.038),
+        line=np.full(n, 0.006),
+        minutes_mean=np.full(n, 0.56),
+        minutes_sd=np.full(n, 0.94),
+        open_call=np.where(left_out, 0.006, 0.002) if beyond else np.full(n, 0.038),
     )
 
 

@@ -91,3 +91,11 @@ def test_every_key_of_the_configuration_is_described(root):
 def test_generated_documentation_is_current(root):
     for path, text in documentation.write(root).items():
         assert path.read_text() == text, f"{path.name}: run `make docs`"
+
+
+def test_cluster_profile_names_rules_that_exist(root):
+    profile = yaml.safe_load((root / "profiles/slurm/config.yaml").read_text())
+    rules = "".join(path.read_text() for path in (root / "workflow/rules").glob("*.smk"))
+    assert profile["set-resources"]
+    for name in profile["set-resources"]:
+        assert f"rule {name}:" in rules, name

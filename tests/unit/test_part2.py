@@ -1,5 +1,7 @@
 """Essay II's firm: dyads meet the country rows, raw sources rebuild the rows they came from."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,13 +9,14 @@ import pytest
 from crosssell.measures import build
 from synthetic.part2 import dyads, encounters, make
 from synthetic.part2 import population as pop
-from synthetic.part2.dyads import NAMES, UNATTAINABLE, cells, country_rows, spread_limits
+from synthetic.part2.dyads import NAMES, UNATTAINABLE, cells, country_rows, shares, spread_limits
 from synthetic.part2.encounters import OWN, Clustering, draw, share_out
 from synthetic.part2.moves import choose, chosen_in_stages, effects, gaps, look, pool
 from synthetic.part2.names import COLUMNS, PURCHASE, RANGES
 from synthetic.part2.report import chi_square, costs
 from synthetic.part2.sources import raw_tables
 from synthetic.published import by_id
+from synthetic.sample import SampleError
 
 PUBLISHED = by_id()
 
@@ -45,6 +48,20 @@ def test_printed_spread_of_distance_is_out_of_reach():
     low, high = spread_limits(table, rows, PUBLISHED["t7.mean.cultural_distance"].value)
     assert low < high < PUBLISHED["t7.sd.cultural_distance"].value
     assert high == pytest.approx(39.446, abs=1e-3)
+
+
+def test_dyads_are_the_least_informative_that_agree_with_the_rows():
+    rows = country_rows(cells(PUBLISHED), PUBLISHED)
+    share = shares(rows)
+    entropy = -share @ np.log(share)
+    # any step along which the rows stay as they are loses entropy
+    free = np.linalg.svd(np.vstack([rows.moment, np.ones(len(share))]))[2]
+    free = free[np.linalg.matrix_rank(rows.moment) + 1 :]
+    assert len(free) > 3
+    for direction in free:
+        step = 0.01 * share.min() / np.abs(direction).max()
+        for moved in (share + step * direction, share - step * direction):
+            assert -moved @ np.log(moved) < entropy + 1e-12
 
 
 @pytest.fixture(scope="module")
@@ -152,8 +169,19 @@ def test_coarse_moves_are_followed_by_finer_ones():
     size = 10 ** rng.uniform(-3, 1, 3000)
     effect = rng.normal(size=(6, 3000)) * size
     gap = np.array([200.0, -90.0, 3.0, 0.0, 15.0, -0.4])
-    chosen = chosen_in_stages(effect, gap, 1.0, rng)
+    coarse = np.repeat([1.5, 40.0], 3)
+    chosen = chosen_in_stages(effect, gap, coarse, 1.0, rng)
     assert np.abs(gap + effect @ chosen).max() < 1
+
+
+def test_conditions_near_their_targets_are_spared_coarse_moves():
+    # the second move closes the first condition at once, at the cost of the second condition
+    effect = np.array([[-1.0, -30.0], [0.0, 5.0]])
+    gap = np.array([30.0, 0.0])
+    rng = np.random.default_rng(0)
+    for coarse, taken in ((1.5, [True, False]), (40.0, [True, True])):
+        chosen = chosen_in_stages(effect, gap, np.array([40.0, coarse]), 1.0, rng)
+        np.testing.assert_array_equal(chosen, taken)
 
 
 def test_surpluses_of_dyads_leave_the_coefficients_between_them_alone(full_dyads):
@@ -170,12 +198,12 @@ def test_surpluses_of_dyads_leave_the_coefficients_between_them_alone(full_dyads
     assert np.abs(x @ extra).max() < 1e-9 * np.abs(x * extra).sum(axis=1).max()
 
 
-def test_both_columns_cost_more_than_one(monkeypatch):
-    monkeypatch.setattr(pop, "SUPPORT", 4_000)
-    monkeypatch.setattr(pop, "FINAL_SUPPORT", 4_000)
-    cells_of_quick = dyads(PUBLISHED, 6_000, exact=False)
+def test_both_columns_cost_more_than_one(full_dyads, monkeypatch):
+    monkeypatch.setattr(pop, "SUPPORT", 8_000)
+    monkeypatch.setattr(pop, "FINAL_SUPPORT", 8_000)
+    monkeypatch.setattr(pop, "SCALES", (0.03, 0.1, 0.1))
     names = ["first column only", "one SD for both columns"]
-    one, both = costs(PUBLISHED, cells_of_quick, 3, names)
+    one, both = costs(PUBLISHED, full_dyads, 3, names)
     assert [one["scenario"], both["scenario"]] == names
     assert 0 < one["divergence"] < both["divergence"]
 
@@ -185,6 +213,80 @@ def test_weighted_chi_square_is_that_of_shares():
     country = np.array(["A", "A", "B", "B"])
     weight = np.array([0.25, 0.25, 0.125, 0.375])
     assert 8 * chi_square(purchase, country, weight) == pytest.approx(8 / 15)
+
+
+RATES = {  # in alphabetical order of the countries
+    "customer_country": [0.046, 0.010, 0.029, 0.045, 0.048, 0.021, 0.008],
+    "agent_country": [0.009, 0.040, 0.045, 0.032],
+}
+
+
+@pytest.mark.parametrize("side", pop.SIDES)
+def test_purchases_by_country_print_the_chi_square(full_dyads, side):
+    printed = PUBLISHED[f"p2.chi2.{side}"]
+    size = full_dyads.groupby(side)["encounters"].sum().to_numpy()
+    rng = np.random.default_rng(11)
+    for _ in range(5):
+        expected = size * RATES[side] * rng.uniform(0.9, 1.1, len(size))
+        expected *= round(0.0376 * size.sum()) / expected.sum()
+        whole = pop.near_chi_square(printed, size, expected)
+        assert whole.sum() == round(expected.sum())
+        assert whole.min() >= 0
+        outcome = np.tile([1.0, 0.0], len(size))
+        share = np.stack([whole, size - whole], axis=1).ravel() / size.sum()
+        country = np.repeat(np.arange(len(size)), 2)
+        assert printed.matches(size.sum() * chi_square(outcome, country, share))
+
+
+def test_chi_square_out_of_reach_is_said(full_dyads):
+    size = full_dyads.groupby("agent_country")["encounters"].sum().to_numpy()
+    printed = replace(PUBLISHED["p2.chi2.agent_country"], value=50_000.0)
+    expected = np.round(size * RATES["agent_country"])
+    with pytest.raises(SampleError, match="below zero in some country"):
+        pop.near_chi_square(printed, size, expected)
+
+
+def test_purchases_by_cell_add_up_to_both_sides(full_dyads):
+    rng = np.random.default_rng(12)
+    population = pop.populate(PUBLISHED, full_dyads, "moments", rng, calibrated=False)
+    rates = {side: dict.fromkeys(np.unique(full_dyads[side]), 0.0) for side in pop.SIDES}
+    planned = replace(population, plan=replace(population.plan, directions=rates))
+    whole = pop.purchases(planned, pop.relative_surplus(population, rng))
+    count = full_dyads["encounters"].to_numpy()
+    assert whole.sum() == round(pop.PURCHASE_RATE * count.sum())
+    assert ((whole >= 0) & (whole <= count)).all()
+    outcome = np.repeat([1.0, 0.0], len(count))
+    share = np.concatenate([whole, count - whole]) / count.sum()
+    for side in pop.SIDES:
+        found = count.sum() * chi_square(outcome, np.tile(full_dyads[side], 2), share)
+        assert PUBLISHED[f"p2.chi2.{side}"].matches(found)
+    distance = full_dyads["distance"].to_numpy(dtype=float)
+    z = distance - np.average(distance, weights=count)
+    spread = np.sqrt(np.average(z**2, weights=count) * pop.PURCHASE_RATE * (1 - pop.PURCHASE_RATE))
+    correlation = PUBLISHED["t7.corr.cultural_distance.purchase"]
+    assert correlation.matches(z @ whole / count.sum() / spread)
+
+
+def test_information_is_that_of_the_weighted_regression(full_dyads, monkeypatch):
+    # without dyads' intercepts: the cross product of the regressors, weighted by p (1 - p)
+    monkeypatch.setattr(pop, "DYAD_SD", 0.0)
+    rng = np.random.default_rng(13)
+    population = pop.populate(PUBLISHED, full_dyads, "moments", rng, calibrated=False)
+    plan, column = population.plan, "excluded_country"
+    rows = pop.prepare(plan, population.rows)
+    p, x = rows[f"p {column}"], rows[f"x {column}"]
+    inside = plan.remaining[rows["cell"]]
+    weight = plan.size * population.weights * inside * p * (1 - p)
+    expected = np.linalg.inv((x * weight) @ x.T)
+    found = pop._covariances(population)[column][-1]
+    np.testing.assert_allclose(found, expected, rtol=1e-8)
+    # in the population that it comes from, a combination leaves the information it says
+    plan = replace(plan, covariances={column: (found,)})
+    for constraint in pop.standard_error_constraints(plan, rows, population.weights):
+        term = constraint.id.split()[1]
+        j = pop.TERMS.index(term)
+        achieved = population.weights @ constraint.values(rows)
+        assert achieved == pytest.approx(1 / found[j, j], rel=1e-8), term
 
 
 def test_coefficients_aimed_at_round_to_the_printed_ones():

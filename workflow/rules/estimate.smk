@@ -26,6 +26,10 @@ for study in config["studies"]:
                 LOGS / f"fit_{study}_{batch}.log",
             conda:
                 "../../environment.yml"
+            # for clusters: the rule's name is the study's, which a profile cannot know
+            resources:
+                mem_mb=8000,
+                runtime=120,
             params:
                 fits={name: spec_of(name) for name in names},
                 seed=config["seed"],
