@@ -2,8 +2,8 @@
 
 The essay prints the mean and standard deviation of cultural distance for seven customer countries
 and four service countries, but no count of any dyad. Many sets of counts agree with those rows; the
-one taken here is the least informative, that of the largest entropy. Its overall spread is below the
-largest that the rows allow (`spread_limits`), itself below the printed one: at the largest spread
+one taken here is the least informative, that of the largest entropy. Its overall spread is below
+the largest that the rows allow (`spread_limits`), itself below the printed one: near the largest
 hardly anybody is served from India, and the chi-square of purchase rates by agents' country is out
 of reach.
 """

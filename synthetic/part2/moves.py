@@ -32,7 +32,6 @@ from synthetic.part2.names import (
     DURATION,
     PURCHASE,
     RANGES,
-    RISK,
     SEVERITY,
     TABLE_ORDER,
     TERMS,
@@ -559,7 +558,7 @@ def choose(effect: Array, gap: Array, price: float, rng: np.random.Generator) ->
 
 # Moves that a programme spends on one half-width when one is left; fewer while more are left or a
 # round of many moves has overshot.
-PRICE = 10_000.0
+PRICE = 3000.0
 DONE = 0.99  # half-widths
 PATIENCE = 40, 10.0  # rounds after which more half-widths than these are given up
 # Times the best so far: a round that ends there has made too many moves, or is taken back.
@@ -567,9 +566,10 @@ OVERSHOT, SETBACK = 1.5, 3.0
 # Largest effect of a single move: a share of a condition's own gap or, if it is larger, so many
 # half-widths at first and a share of the largest gap later. Coarse moves shift what a coefficient
 # rests on; rounding the few fractional ones leaves gaps, which finer and finer moves close. Moments
-# of risk aversion are spared them: fine moves cannot take back an unknown warranty too many.
+# are spared them, but for those of duration alone: fine moves cannot take back an unknown warranty
+# too many, but the minutes of an open call.
 LARGEST, STAGES = 0.4, 8
-COARSE, COARSE_RISK = 40.0, 1.5
+COARSE, COARSE_MOMENT = 40.0, 1.5
 
 
 def chosen_in_stages(
@@ -632,8 +632,9 @@ def polish(
     columns = [look(table, plan, column) for column in plan.columns]
     first, best, eager = table, None, 1.0
     names = [f"{a}, {b or 'mean'}" for a, b, *_ in moment_conditions(plan)]
-    coarse = [COARSE_RISK if RISK in pair[:2] else COARSE for pair in moment_conditions(plan)]
-    coarse = np.array(coarse + [COARSE] * len(TERMS) * len(columns))
+    alone = [{a, b} <= {DURATION, None} for a, b, *_ in moment_conditions(plan)]
+    on_moments = np.where(alone, COARSE, COARSE_MOMENT)
+    coarse = np.r_[on_moments, np.full(len(TERMS) * len(columns), COARSE)]
     names += [f"{column} {term}" for column in plan.columns for term in TERMS]
     for k in range(rounds):
         gap = gaps(table, plan, columns)

@@ -68,10 +68,10 @@ WAITING = "-IND$|-TUN$|^BEL-MAR$"
 FIRST, LAST = TABLE8
 # The columns of Table 8 that a variant aims at, and the standard deviation of the customers'
 # intercepts as each column's model sees it, which sets the purchase rate that goes with the printed
-# intercept. With one value for both columns, .95, the tilt costs .7 nats; with these .5, and with the
-# first column alone .2 (in each, seven in ten French buyers are served by agents with the shortest
-# queues). Within the stated ranges the first column costs .7, and both are dear: the French records
-# that pull the coefficient of risk aversion down to a thirtieth are beyond the ranges.
+# intercept. With one value for both columns, .95, the tilt costs .7 nats; with these .5; with the
+# first column alone .2. In each, seven in ten French buyers are served by agents with the shortest
+# queues. Within the stated ranges the first column alone costs .7; the French records that pull its
+# coefficient of risk aversion down to a thirtieth of the last column's are beyond them.
 # `python -m synthetic.part2 --costs` measures it.
 CUSTOMER_SD = {
     "moments": {"hypothesized": 0.95, "excluded_country": 1.2},
