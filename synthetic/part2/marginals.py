@@ -78,7 +78,8 @@ def start(
     left_out : ndarray of bool, shape (dyads,)
         Dyads of the country that Table 8's last column leaves out.
     waiting : ndarray of bool, shape (dyads,)
-        Dyads whose agents are busy: few of their customers buy.
+        Dyads whose agents are busy, so that few customers buy. Those of the left-out country keep
+        its warranties.
     beyond : bool
         Whether records beyond the stated ranges happen. Without them the printed spreads ask for
         values at both ends of a range.

@@ -580,12 +580,23 @@ def chosen_in_stages(
     Parameters
     ----------
     effect : ndarray, shape (conditions, moves)
+        In half-widths.
     gap : ndarray, shape (conditions,)
+        In half-widths.
     coarse : ndarray, shape (conditions,)
-        Effect that a move may have at first.
+        Effect that a move may have at first, in half-widths.
     eager : float
         Share of `PRICE`.
     rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of bool, shape (moves,)
+
+    Raises
+    ------
+    SampleError
+        A programme failed.
     """
     size = np.abs(effect)
     chosen, left, at_most = np.zeros(effect.shape[1], dtype=bool), gap, coarse
@@ -631,11 +642,13 @@ def polish(
     """
     columns = [look(table, plan, column) for column in plan.columns]
     first, best, eager = table, None, 1.0
-    names = [f"{a}, {b or 'mean'}" for a, b, *_ in moment_conditions(plan)]
-    alone = [{a, b} <= {DURATION, None} for a, b, *_ in moment_conditions(plan)]
-    on_moments = np.where(alone, COARSE, COARSE_MOMENT)
-    coarse = np.r_[on_moments, np.full(len(TERMS) * len(columns), COARSE)]
+    pairs = [(a, b) for a, b, *_ in moment_conditions(plan)]
+    names = [f"{a}, {b or 'mean'}" for a, b in pairs]
     names += [f"{column} {term}" for column in plan.columns for term in TERMS]
+    coarse = np.full(len(names), COARSE)
+    coarse[: len(pairs)] = [
+        COARSE if {*pair} <= {DURATION, None} else COARSE_MOMENT for pair in pairs
+    ]
     for k in range(rounds):
         gap = gaps(table, plan, columns)
         worst, open_ = np.abs(gap).max(), (np.abs(gap) > 1).sum()

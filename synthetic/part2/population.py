@@ -61,9 +61,9 @@ Variant = Literal["moments", "ranges"]
 
 LEFT_OUT = "FRA"
 # Dyads whose agents are busy. The chi-squares ask for countries with few purchases on either side,
-# and the tilt finds them here, whatever it starts from: Belgium, far below what its distance to
-# Morocco says without France, and India and Tunisia, of which the correlation of the purchase with
-# distance takes little notice.
+# and from a start in which all dyads but the French were alike the tilt went here: to Belgium, whose
+# small distance to Morocco lowers purchases in the column without France, and to India and Tunisia,
+# of which the correlation of the purchase with distance takes little notice.
 WAITING = "-IND$|-TUN$|^BEL-MAR$"
 FIRST, LAST = TABLE8
 # The columns of Table 8 that a variant aims at, and the standard deviation of the customers'
@@ -432,12 +432,23 @@ def shape_constraints(plan: Design, rows: Rows, base: Array) -> list[Constraint]
                     SHAPE,
                 )
             )
+    return result
+
+
+def chi_square_constraints(plan: Design, rows: Rows) -> list[Constraint]:
+    """Pearson's chi-squares of purchase rates by country.
+
+    The root of a chi-square is the length of the rates' distances from the overall rate, weighted
+    by the countries' shares, and so their projection on their own direction: that of the last
+    population stands for it.
+    """
+    result = []
     for side, direction in plan.directions.items():
         away = plan.cells[side].map(direction).to_numpy()
-        size = np.sqrt(plan.share @ away**2)
+        length = np.sqrt(plan.share @ away**2)
         printed = plan.published[f"p2.chi2.{side}"].value
         target = np.sqrt(printed * PURCHASE_RATE * (1 - PURCHASE_RATE) / plan.size)
-        values = away[rows["cell"]] / size * (rows[PURCHASE] - PURCHASE_RATE)
+        values = away[rows["cell"]] / length * (rows[PURCHASE] - PURCHASE_RATE)
         result.append(
             form.wish(f"chi2 {side}", lambda _, v=values: v, target, CHI_ROOM * target, SHAPE)
         )
@@ -514,6 +525,7 @@ def tilted(
         *moment_constraints(plan),
         *score_constraints(plan, scored, base),
         *shape_constraints(plan, scored, base),
+        *chi_square_constraints(plan, scored),
         *standard_error_constraints(plan, scored, base),
     ]
     system = form.evaluate(wanted, scored)
@@ -702,6 +714,8 @@ def near_chi_square(
     printed: Printed, encounters: NDArray[np.int64], expected: Array
 ) -> NDArray[np.int64]:
     """Whole purchases by country whose chi-square prints as published, near the expected ones.
+
+    Pearson's chi-square; every set of totals near the expected one is looked at.
 
     Parameters
     ----------
