@@ -61,9 +61,9 @@ Variant = Literal["moments", "ranges"]
 
 LEFT_OUT = "FRA"
 # Dyads whose agents are busy. The chi-squares ask for countries with few purchases on either side,
-# and from a start in which all dyads but the French were alike the tilt went here: to Belgium, whose
-# small distance to Morocco lowers purchases in the column without France, and to India and Tunisia,
-# of which the correlation of the purchase with distance takes little notice.
+# and from a start in which all dyads but the French were alike the tilt went here: to Belgium,
+# whose small distance to Morocco lowers purchases in the column without France, and to India and
+# Tunisia, of which the correlation of the purchase with distance takes little notice.
 WAITING = "-IND$|-TUN$|^BEL-MAR$"
 FIRST, LAST = TABLE8
 # The columns of Table 8 that a variant aims at, and the standard deviation of the customers'
