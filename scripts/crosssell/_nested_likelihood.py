@@ -35,6 +35,8 @@ INNER_NODES = (6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 100, 130, 170)
 OUTER_NODES = (4, 7, 10, 13, 16, 22, 31)
 #: Error of the log-likelihood that the automatic choice of nodes allows itself, in all.
 NODE_TOLERANCE = 6e-7
+#: Steps with few nodes, before their number is chosen.
+ROUGH_ITERATIONS = 20
 #: Newton's iterations end when the log-likelihood can rise by no more than half of this. The last
 #: step is then taken on trust: what it misses is of the order of this to the power 3/2. Standard
 #: errors come from the Hessian where that step began and miss a share of about its square root.
@@ -513,6 +515,7 @@ def _newton(
     max_iter: int,
     hessian: np.ndarray | None = None,
     longest: float = 1.0,
+    start_only: bool = False,
 ) -> tuple[Point, int]:
     """Maximise by Newton's method with step halving.
 
@@ -533,6 +536,8 @@ def _newton(
         costs a third of a Hessian.
     longest : float
         Largest step of a standard deviation, in logits; from one logit on as a share of the larger.
+    start_only : bool
+        The point is but a start for another search: it need not be a maximum.
 
     Returns
     -------
@@ -568,6 +573,8 @@ def _newton(
             if new.value > point.value - slack:
                 break
         else:
+            if start_only:
+                return point, iteration
             raise ConvergenceError(
                 f"No step from log-likelihood {point.value:.6f} raises it (iteration {iteration}).",
                 "Look at the summary of an ordinary logit for nearly collinear columns, or give "
@@ -581,6 +588,8 @@ def _newton(
                 "within groups.",
                 "Leave that level out, or condition on the groups whose outcome varies.",
             )
+    if start_only:
+        return point, max_iter
     raise ConvergenceError(
         f"The log-likelihood still rises after {max_iter} iterations.",
         "Give start_params from a simpler model, or raise max_iter.",
@@ -601,7 +610,7 @@ def fit_quadrature(
     def recentred(outer: int | np.ndarray, inner: int) -> Callable[[np.ndarray, int], Point]:
         def evaluate(theta: np.ndarray, order: int) -> Point:
             nonlocal centres
-            centres = like.centres(theta, centres, 50 if centres is None else 1)
+            centres = like.centres(theta, centres)
             return like.evaluate(theta, centres.nodes(outer, inner), order)
 
         return evaluate
@@ -611,10 +620,16 @@ def fit_quadrature(
         OUTER_NODES[0] if has_outer else 1,
         1 if not has_inner else INNER_NODES[0] if sd < 1 else 16 if sd < 2 else 32,
     )
-    # With so few nodes the value moves by hundredths when the nodes are centred anew: a fall of
-    # that size must not stop the search for a mere start.
+    # With so few nodes the value moves by hundredths when the nodes are centred anew, and with few
+    # large outer groups its slope need not be that of the likelihood.
     point, rough_iterations = _newton(
-        recentred(*rough), theta, free, tolerance=1e-2, slack=5e-2, max_iter=max_iter
+        recentred(*rough),
+        theta,
+        free,
+        tolerance=1e-2,
+        slack=5e-2,
+        max_iter=ROUGH_ITERATIONS,
+        start_only=True,
     )
     theta = point.theta
     centres = like.centres(theta, centres)

@@ -155,6 +155,7 @@ def test_row_order_column_scale_and_labels_do_not_matter(data, result, seed, sca
 @given(seed=st.integers(0, 10_000))
 @example(seed=3352)  # the two fits stop at Hessians apart
 @example(seed=707)  # left to themselves they choose different nodes, worth 3e-4 in an error
+@example(seed=3781)  # ... and 1e-4 standard errors in an estimate
 def test_weights_count_customers_as_often_as_copies_do(data, seed):
     rng = np.random.default_rng(seed)
     customers = data["customer"].unique()
@@ -167,9 +168,9 @@ def test_weights_count_customers_as_often_as_copies_do(data, seed):
     weighted = NestedLogitModel.from_formula(FORMULA, GROUPS, data, weights=weights)
     copied = NestedLogitModel.from_formula(FORMULA, GROUPS, pd.concat(copies))
     assert weighted.fit().llf == pytest.approx(copied.fit().llf, abs=1e-6)
-    assert_allclose(weighted.fit().params, copied.fit().params, atol=1e-5)
-    nodes = (12, 20)
-    assert_allclose(weighted.fit(nodes=nodes).bse, copied.fit(nodes=nodes).bse, rtol=1e-4)
+    one, other = (model.fit(nodes=(12, 20)) for model in (weighted, copied))
+    assert_allclose(one.params, other.params, atol=1e-7)
+    assert_allclose(one.bse, other.bse, rtol=1e-4)
 
 
 def test_inner_labels_count_within_outer_groups(data, result):
@@ -452,3 +453,22 @@ def test_pql_without_any_variance_is_the_ordinary_logit():
     ordinary = sm.Logit(data["y"], sm.add_constant(data["x1"])).fit(disp=0)
     assert_allclose(fit.params["sd"], 0.0)
     assert fit.params["outcome", "x1"] == pytest.approx(ordinary.params["x1"], abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", [3, 14, 21])
+def test_few_large_groups_that_differ_much_are_no_obstacle(seed):
+    """The search with few nodes falls or creeps on such data; it is but a start for the other."""
+    rng = np.random.default_rng(seed)
+    dyad = np.repeat(np.arange(20), [20000, 6000, 4000, 1000] + [150] * 8 + [40] * 8)
+    n = len(dyad)
+    customer, _ = pd.factorize(100 * np.cumsum(rng.random(n) < 0.55) + dyad)
+    x = rng.standard_normal(n)
+    spreads = rng.uniform(1, 3) * rng.standard_normal(20), rng.uniform(1, 3)
+    index = -4.5 + 0.3 * x + spreads[0][dyad] + spreads[1] * rng.standard_normal(n)[customer]
+    y = pd.Series(rng.random(n) < special.expit(index), name="y").astype(float)
+    X = pd.DataFrame({"intercept": 1.0, "x": x})
+    model = NestedLogitModel(y, X, pd.DataFrame({"dyad": dyad, "customer": customer}))
+    fit = model.fit()
+    score, information = model.score(fit.params), np.linalg.inv(fit.cov_params())
+    assert score @ np.linalg.solve(information, score) < 1e-6  # twice what is left to rise
+    assert abs(fit.params["outcome", "x"] - 0.3) < 4 * fit.bse["outcome", "x"]
