@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.optimize import linprog
 from scipy.special import expit, log_expit, softmax
+from scipy.stats import norm
 
 from crosssell.errors import ConvergenceWarning
 from crosssell.nested_logit import NestedLogitModel
@@ -32,12 +33,12 @@ from synthetic.part2.names import (
     DURATION,
     PURCHASE,
     RANGES,
+    RISK,
     SEVERITY,
     TABLE_ORDER,
     TERMS,
 )
 from synthetic.part2.population import (
-    BETWEEN,
     DYAD_SD,
     FIRST,
     LAST,
@@ -45,10 +46,12 @@ from synthetic.part2.population import (
     Design,
     Population,
     coefficients,
+    marginal_probability,
     purchases,
     regressors,
     relative_surplus,
 )
+from synthetic.published import Printed
 from synthetic.sample import SampleError
 
 logger = logging.getLogger(__name__)
@@ -73,6 +76,8 @@ class Column:
         Printed coefficients.
     half_width : ndarray, shape (10,)
         Half of their last printed digit.
+    band : ndarray, shape (2, 10)
+        Logs of the t values between which they are as significant as printed.
     estimate : ndarray, shape (10,)
         Coefficients.
     spreads : ndarray, shape (2,)
@@ -87,10 +92,21 @@ class Column:
     centre: Mapping[str, float]
     target: Array
     half_width: Array
+    band: Array
     estimate: Array
     spreads: Array
     covariance: Array
     dyad_effect: Array
+
+    @property
+    def standard_error(self) -> Array:
+        """Of the coefficients, shape (10,)."""
+        return np.sqrt(np.diag(self.covariance))[: len(TERMS)]
+
+
+# Its printed standard error asks for customers far from France whose risk is unknown, so many that
+# risk aversion itself would be more significant than printed.
+NOT_SIGNIFICANT = (f"t8.{FIRST}.{RISK}:{DISTANCE}.estimate",)
 
 
 def look(table: Table, plan: Design, column: str, start: Array | None = None) -> Column:
@@ -128,6 +144,7 @@ def look(table: Table, plan: Design, column: str, start: Array | None = None) ->
         centre=centre,
         target=np.array([number.value for number in printed]),
         half_width=np.array([number.half_width for number in printed]),
+        band=_band(printed),
         estimate=fit.params.loc["outcome"].to_numpy(),
         spreads=spreads,
         covariance=fit.cov_params().fillna(0.0).to_numpy(),
@@ -135,9 +152,21 @@ def look(table: Table, plan: Design, column: str, start: Array | None = None) ->
     )
 
 
-DYAD_RANGE = 0.6, 2.0  # of the dyads' standard deviation, times what is aimed at
-PATTERNS, SCALINGS = 8, 5
-NEAR = 1.0  # standard errors: near enough to start from
+def _band(printed: Sequence[Printed]) -> Array:
+    """Least and largest log of a t value with the printed stars, shape (2, coefficients)."""
+    critical = np.r_[0.0, norm.isf(np.array([0.05, 0.01, 0.001]) / 2), np.inf]
+    stars = np.array([len(number.stars) for number in printed])
+    free = np.array([number.id in NOT_SIGNIFICANT for number in printed])
+    with np.errstate(divide="ignore"):
+        return np.log(
+            [np.where(free, 0.0, critical[stars]), np.where(free, np.inf, critical[stars + 1])]
+        )
+
+
+# Of the dyads' standard deviation, times what is aimed at: to start from, and to be kept by moves.
+DYAD_RANGE, DYAD_KEPT = (0.6, 2.0), (0.6, 2.0)
+PATTERNS, SCALINGS = 10, 3
+NEAR = 0.3  # standard errors: near enough to start from
 
 
 def drawn(population: Population, stream: np.random.SeedSequence) -> Table:
@@ -152,7 +181,7 @@ def drawn(population: Population, stream: np.random.SeedSequence) -> Table:
     ----------
     population : Population
     stream : numpy.random.SeedSequence
-        The same random numbers serve every trial.
+        The same random numbers serve every scale of a pattern.
 
     Raises
     ------
@@ -160,11 +189,10 @@ def drawn(population: Population, stream: np.random.SeedSequence) -> Table:
         No pattern and scale give such standard deviations.
     """
     plan = population.plan
-    excess, sample, customers = stream.spawn(3)
-    rng = np.random.default_rng(excess)
     best = np.inf, None
-    for _ in range(PATTERNS):
-        surplus, scale = relative_surplus(population, rng), 1.0
+    for pattern in stream.spawn(PATTERNS):
+        excess, sample, customers = pattern.spawn(3)
+        surplus, scale = relative_surplus(population, np.random.default_rng(excess)), 1.0
         for _ in range(SCALINGS):
             whole = purchases(population, scale * surplus)
             table = draw(population, whole, np.random.default_rng(sample))
@@ -192,13 +220,13 @@ def drawn(population: Population, stream: np.random.SeedSequence) -> Table:
 
 
 def _standard_errors_away(column: Column) -> float:
-    """Largest distance from the printed one of a coefficient that tells dyads apart."""
-    gap = np.abs(column.estimate - column.target)
-    gap /= np.sqrt(np.diag(column.covariance)[: len(TERMS)])
-    return float(max(gap[TERMS.index(term)] for term in BETWEEN if term != "intercept"))
+    """How far the coefficient of distance is from the printed one: moves hardly reach it."""
+    place = TERMS.index(DISTANCE)
+    return abs((column.estimate - column.target) / column.standard_error)[place]
 
 
 INTERCEPT_ROOM = 0.03  # that is left to the moves
+INTERCEPT_FAR = 0.12  # ... where no clustering comes nearer
 INTERCEPT_BY_CLUSTERING = -0.7  # first guess of the slope
 CLUSTERING_RANGE = 0.0, 3.5
 
@@ -251,7 +279,8 @@ def _secant(gap: Callable[[float], float], value: float) -> float:
     slope, last = INTERCEPT_BY_CLUSTERING, None
     for _ in range(8):
         found = gap(value)
-        if abs(found) < INTERCEPT_ROOM:
+        at_end = last is not None and value == last[0]
+        if abs(found) < (INTERCEPT_FAR if at_end else INTERCEPT_ROOM):
             return value
         if last is not None and value != last[0]:
             slope = min((found - last[1]) / (value - last[0]), INTERCEPT_BY_CLUSTERING / 4)
@@ -413,7 +442,7 @@ def moment_conditions(plan: Design) -> list[tuple[str, str | None, float, float]
 def gaps(table: Table, plan: Design, columns: Sequence[Column]) -> Array:
     """Distance of every condition from its target, in half-widths.
 
-    First Table 7, then every column's ten coefficients.
+    First Table 7, then every column's ten coefficients, then its bands of `_beyond`.
     """
     z = _standardised(table, plan)
     moments = [
@@ -421,7 +450,23 @@ def gaps(table: Table, plan: Design, columns: Sequence[Column]) -> Array:
         for a, b, target, half in moment_conditions(plan)
     ]
     estimates = [(c.estimate - c.target) / c.half_width for c in columns]
-    return np.concatenate([moments, *estimates])
+    return np.concatenate([moments, *estimates, *(_beyond(column) for column in columns)])
+
+
+# Half-widths of a band's ends: of a t value, relative, and of the dyads' standard deviation.
+T_WIDTH, SPREAD_WIDTH = 0.02, 0.01
+
+
+def _beyond(column: Column) -> Array:
+    """How far t values and the dyads' standard deviation are beyond their bands, shape (11,).
+
+    Above 1 or below -1 outside, 0 well inside.
+    """
+    t = np.abs(column.estimate) / column.standard_error
+    value = np.r_[np.log(t) / T_WIDTH, column.spreads[0] / SPREAD_WIDTH]
+    kept = DYAD_SD * np.array(DYAD_KEPT) / SPREAD_WIDTH
+    low, high = np.c_[column.band / T_WIDTH, kept]
+    return np.maximum(0.0, 1 + value - high) - np.maximum(0.0, 1 + low - value)
 
 
 def _standardised(table: Table, plan: Design) -> dict[str, Array]:
@@ -441,9 +486,10 @@ def effects(table: Table, plan: Design, columns: Sequence[Column], moves: Moves)
         total(z_new[a] * (z_new[b] if b else 1.0) - z_old[a] * (z_old[b] if b else 1.0)) / n / half
         for a, b, _, half in moment_conditions(plan)
     ]
+    bands: list[Array] = []
     for column in columns:
         change = column.covariance @ _score_changes(table, plan, column, moves)
-        change = change[: len(TERMS)]
+        spread, change = change[len(TERMS)], change[: len(TERMS)]
         # The regressors are centred at the sample's means: a mean that moves by d moves the
         # intercept and the coefficient of distance by what the variable's own terms make of d.
         inside = column.rows[moves.row]
@@ -454,7 +500,10 @@ def effects(table: Table, plan: Design, columns: Sequence[Column], moves: Moves)
                 slope = column.estimate[TERMS.index(f"{name}:{DISTANCE}")]
                 change[TERMS.index(DISTANCE)] += slope * shift
         result.extend(change / column.half_width[:, None])
-    return np.stack(result)
+        t = change / column.estimate[:, None] - _error_changes(old, new, table, column, moves)
+        change = np.vstack([t / T_WIDTH, spread / SPREAD_WIDTH])
+        bands.extend(np.where(_beyond(column)[:, None] == 0, 0.0, change))
+    return np.stack([*result, *bands])
 
 
 def _score_changes(table: Table, plan: Design, column: Column, moves: Moves) -> Array:
@@ -496,6 +545,25 @@ def _score_changes(table: Table, plan: Design, column: Column, moves: Moves) -> 
     move = np.empty(len(touched), dtype=np.int64)
     move[code] = touched_move
     return np.stack([np.bincount(move, values, moves.number) for values in score])
+
+
+def _error_changes(
+    old: Mapping[str, Array], new: Mapping[str, Array], table: Table, column: Column, moves: Moves
+) -> Array:
+    """What each move changes in the logs of a column's standard errors, shape (10, moves).
+
+    By the information of the encounters touched, purchase probabilities integrated over customers.
+    """
+    weight, error = column.covariance[: len(TERMS), : len(TERMS)], column.standard_error
+    information = []
+    for values in (new, old):
+        x = regressors(values, column.centre)
+        effect = column.dyad_effect[table["dyad"][moves.row]]
+        p = marginal_probability(column.estimate @ x + effect, column.spreads[1], NODES)
+        information.append(column.rows[moves.row] * p * (1 - p) * (weight @ x) ** 2)
+    change = information[1] - information[0]
+    change = np.stack([np.bincount(moves.move, values, moves.number) for values in change])
+    return 0.5 * change / error[:, None] ** 2
 
 
 def _customer_scores(y: NDArray, x: Array, index: Array, sd: float, start: NDArray) -> Array:
@@ -645,6 +713,8 @@ def polish(
     pairs = [(a, b) for a, b, *_ in moment_conditions(plan)]
     names = [f"{a}, {b or 'mean'}" for a, b in pairs]
     names += [f"{column} {term}" for column in plan.columns for term in TERMS]
+    limits = [*(f"t of {term}" for term in TERMS), "dyads' SD"]
+    names += [f"{column} {limit}" for column in plan.columns for limit in limits]
     coarse = np.full(len(names), COARSE)
     coarse[: len(pairs)] = [
         COARSE if {*pair} <= {DURATION, None} else COARSE_MOMENT for pair in pairs

@@ -95,7 +95,7 @@ SMALL_CELL, SMALL_DYAD = 300, 1000
 # samples come out nearest.
 WITHIN_DIGIT = {
     "hypothesized": {f"{ABILITY}:{DISTANCE}": 0.2, f"{RISK}:{DISTANCE}": -0.4},
-    "excluded_country": {f"{ABILITY}:{DISTANCE}": -0.4},
+    "excluded_country": {f"{SEVERITY}:{DISTANCE}": 0.5},
 }
 
 
@@ -247,8 +247,11 @@ PRINTED, SHAPE = 0.02, 3.0
 URGENT = {
     f"t7.corr.{RISK}.{PURCHASE}": 0.3,
     f"t7.corr.{DISTANCE}.{RISK}": 0.1,
-    f"t7.corr.{DISTANCE}.{PURCHASE}": 0.05,
+    f"t7.corr.{DISTANCE}.{PURCHASE}": 1.0,
     f"t8.{FIRST}.{RISK}:{DISTANCE}.estimate": 0.3,
+    f"t8.{FIRST}.{SEVERITY}.std_error": 0.1,
+    f"t8.{FIRST}.{RISK}.std_error": 0.06,
+    f"t8.{LAST}.{SEVERITY}:{DISTANCE}.std_error": 0.2,
 }
 # Between records so different in kind that the printed correlation of the purchase with ability,
 # -.133, is beyond what the margins allow; the scores decide it.
@@ -268,7 +271,7 @@ UNINFORMATIVE = (
 )
 # Encounters of one customer tell less about the customer's own variables: the sample's standard
 # errors are larger by so much.
-CLUSTERED, OF_CUSTOMER = 1.1, (SEVERITY, RISK, VALUE)
+CLUSTERED, OF_CUSTOMER = {FIRST: 1.05, LAST: 1.15}, (SEVERITY, RISK, VALUE)
 CELL_ROOM, RATE_ROOM = 0.005, 0.03  # relative: encounters of a cell, purchases of a cell
 # Dyads' means may differ from the overall mean by about so many SDs.
 BAND = {ABILITY: 1.5, SEVERITY: 1.0, RISK: 0.5, DURATION: 0.3, VALUE: 0.7}
@@ -376,7 +379,7 @@ def standard_error_constraints(plan: Design, rows: Rows, base: Array) -> list[Co
                 number = plan.published[f"t8.{column}.{term}.std_error"]
                 if term in ("intercept", DISTANCE) or number.id in UNINFORMATIVE:
                     continue
-                factor = CLUSTERED if set(term.split(":")) & set(OF_CUSTOMER) else 1.0
+                factor = CLUSTERED[column] if set(term.split(":")) & set(OF_CUSTOMER) else 1.0
                 room = number.half_width + SE_ROOM * number.value
                 low, high = ((factor / (number.value + s * room)) ** 2 for s in (1, -1))
                 if k < len(covariances):
@@ -389,7 +392,7 @@ def standard_error_constraints(plan: Design, rows: Rows, base: Array) -> list[Co
                         lambda _, v=values: v,
                         low + half,
                         half,
-                        PRINTED * (half / (INFORMATION_ROOM * low)) ** 2,
+                        URGENT.get(number.id, PRINTED) * (half / (INFORMATION_ROOM * low)) ** 2,
                     )
                 )
     return result
@@ -646,14 +649,16 @@ def _covariances(population: Population) -> dict[str, tuple[Array, ...]]:
 
 
 def expected_purchases(population: Population) -> Array:
-    """Purchases by cell."""
-    bought = population.weights * population.rows[PURCHASE]
-    return population.plan.size * np.bincount(population.rows["cell"], bought)
+    """Purchases by cell: its encounters times the population's purchase rate in it."""
+    cell, weights = population.rows["cell"], population.weights
+    rate = np.bincount(cell, weights * population.rows[PURCHASE]) / np.bincount(cell, weights)
+    return population.plan.cells["encounters"].to_numpy() * rate
 
 
 EXACT = 0.9  # half-widths
-CORRELATION_ROOM = 0.6  # of a half-width; the rest is for rounding
-SEARCHED = 300_000, 3_000_000  # sets of totals; the second if the first has none
+CORRELATION_ROOM = 0.9  # of a half-width; the rest is for rounding
+RATE_REACH = 8e-5  # of the purchase rate
+SEARCHED = 30_000, 300_000, 3_000_000  # sets of totals; the second if the first has none
 
 
 def purchases(population: Population, surplus: Array) -> NDArray[np.int64]:
@@ -677,15 +682,21 @@ def purchases(population: Population, surplus: Array) -> NDArray[np.int64]:
     plan, moments = population.plan, population.plan.moments
     expected = expected_purchases(population) * (1 + surplus[plan.dyad_of_cell[0]])
     total = round(PURCHASE_RATE * plan.size)
-    expected *= total / expected.sum()
     member, wanted = [np.ones(len(expected))], [float(total)]
-    for side in plan.directions:
+    # of fewer countries there are fewer sets of totals: they choose the overall one
+    reach = int(RATE_REACH * plan.size)
+    totals = np.arange(total - reach, total + reach + 1)
+    for side in sorted(plan.directions, key=lambda side: plan.cells[side].nunique()):
         own = np.array([plan.cells[side] == name for name in np.unique(plan.cells[side])])
         encounters = own @ plan.cells["encounters"].to_numpy()
         printed = plan.published[f"p2.chi2.{side}"]
+        bought = near_chi_square(printed, encounters, own @ expected, totals)
         # the last country's total follows from the others
         member.extend(own[:-1].astype(float))
-        wanted.extend(near_chi_square(printed, encounters, own @ expected)[:-1])
+        wanted.extend(bought[:-1])
+        wanted[0] = bought.sum()
+        totals = bought.sum(keepdims=True)
+    expected *= wanted[0] / expected.sum()
     away = plan.cells["distance"].to_numpy() - moments[DISTANCE].mean
     scale = plan.size * moments[DISTANCE].sd * moments[PURCHASE].sd
     # as near to the population's correlation as the printed digit allows
@@ -711,54 +722,68 @@ def purchases(population: Population, surplus: Array) -> NDArray[np.int64]:
 
 
 def near_chi_square(
-    printed: Printed, encounters: NDArray[np.int64], expected: Array
+    printed: Printed,
+    encounters: NDArray[np.int64],
+    expected: Array,
+    totals: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """Whole purchases by country whose chi-square prints as published, near the expected ones.
 
-    Pearson's chi-square; every set of totals near the expected one is looked at.
+    Pearson's chi-square; every set of numbers within so many standard errors of the expected ones
+    is looked at.
 
     Parameters
     ----------
     printed : Printed
     encounters : ndarray of int, shape (countries,)
     expected : ndarray, shape (countries,)
-        Purchases; they sum to a whole number.
+        Purchases.
+    totals : ndarray of int
+        Overall purchases that will do.
 
     Returns
     -------
     ndarray of int, shape (countries,)
-        With the sum of the expected ones; those nearest to the printed chi-square if none prints
-        as published.
+        Those nearest to the printed chi-square if none prints as published.
 
     Raises
     ------
     SampleError
         The printed chi-square is out of reach in the direction of the expected purchases.
     """
-    total, n, others = round(expected.sum()), encounters.sum(), len(encounters) - 1
-    even, rate = total * encounters / n, total / n
+    total, n = float(np.mean(totals)), encounters.sum()
+    share, expected = encounters / n, expected * total / expected.sum()
 
     def chi_square(bought: NDArray) -> Array:
-        return ((bought - even) ** 2 / encounters).sum(axis=-1) / (rate * (1 - rate))
+        total = bought.sum(axis=-1, keepdims=True)
+        rate = total[..., 0] / n
+        return ((bought - total * share) ** 2 / encounters).sum(axis=-1) / (rate * (1 - rate))
 
+    even = total * share
     near = even + np.sqrt(printed.value / chi_square(expected)) * (expected - even)
+    if near.min() < 0:
+        raise SampleError(
+            f"a chi-square of {printed.printed} asks for purchases below zero in some country"
+        )
     largest = int(encounters.argmax())  # takes what the others leave
+    centre = np.round(np.delete(near, largest))
     for searched in SEARCHED:
-        reach = int(searched ** (1 / others) / 2)
-        steps = np.indices((2 * reach + 1,) * others).reshape(others, -1).T - reach
-        trial = np.round(np.delete(near, largest)) + steps
-        bought = np.insert(trial, largest, total - trial.sum(axis=1), axis=1)
-        bought = bought[bought.min(axis=1) >= 0]
-        if not len(bought):
-            raise SampleError(
-                f"a chi-square of {printed.printed} asks for purchases below zero in some country"
-            )
-        off = np.abs(chi_square(bought) - printed.value) / printed.half_width
-        distance = ((bought - near) ** 2 / encounters).sum(axis=1)
-        best = np.lexsort([distance, np.maximum(off, EXACT)])[0]
-        if off[best] <= EXACT:
+        reach = np.sqrt(centre)
+        reach *= (searched / len(totals) / reach.prod()) ** (1 / len(centre)) / 2
+        steps = [np.arange(-r, r + 1) for r in np.maximum(1, reach.astype(int))]
+        others = np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1)
+        others = others.reshape(-1, len(centre)) + centre
+        best = np.inf, np.inf, near
+        for total in totals:
+            bought = np.insert(others, largest, total - others.sum(axis=1), axis=1)
+            bought = bought[bought.min(axis=1) >= 0]
+            off = np.abs(chi_square(bought) - printed.value) / printed.half_width
+            distance = ((bought - near) ** 2 / near).sum(axis=1)
+            k = np.lexsort([distance, np.maximum(off, EXACT)])[0]
+            best = min(best, (max(off[k], EXACT), distance[k], bought[k]), key=lambda b: b[:2])
+        if best[0] <= EXACT:
             break
-    return bought[best].astype(np.int64)
+    return best[2].astype(np.int64)
 
 
 # Coefficients that say most about differences between dyads.
