@@ -8,7 +8,7 @@ import time
 
 from synthetic.part2 import make
 from synthetic.part2.dyads import dyads
-from synthetic.part2.report import SCENARIOS, costs
+from synthetic.part2.report import SCENARIOS, costs, significance
 from synthetic.published import by_id
 
 
@@ -32,7 +32,10 @@ def main() -> None:
         f"{len(table)} numbers: {(~missed).sum()} as printed, {excused.sum()} cannot hold, "
         f"{(missed & ~excused).sum()} missed; {time.process_time() - start:.0f} s of processor time"
     )
+    stars = significance(by_id(), table)
+    print(f"{stars['agrees'].sum()} of {len(stars)} coefficients as significant as printed")
     if arguments.check:
+        print(stars[~stars["agrees"]].drop(columns="agrees").to_string(index=False))
         shown = table.loc[missed, ["id", "target", "achieved_sample", "slack", "certificate"]]
         print(shown.to_string(index=False, max_colwidth=70))
 

@@ -45,6 +45,7 @@ from synthetic.part2.population import (
     UNATTAINABLE,
     Design,
     Population,
+    Variant,
     coefficients,
     marginal_probability,
     purchases,
@@ -144,7 +145,7 @@ def look(table: Table, plan: Design, column: str, start: Array | None = None) ->
         centre=centre,
         target=np.array([number.value for number in printed]),
         half_width=np.array([number.half_width for number in printed]),
-        band=_band(printed),
+        band=_band(printed, plan.variant),
         estimate=fit.params.loc["outcome"].to_numpy(),
         spreads=spreads,
         covariance=fit.cov_params().fillna(0.0).to_numpy(),
@@ -152,19 +153,19 @@ def look(table: Table, plan: Design, column: str, start: Array | None = None) ->
     )
 
 
-def _band(printed: Sequence[Printed]) -> Array:
-    """Least and largest log of a t value with the printed stars, shape (2, coefficients)."""
-    critical = np.r_[0.0, norm.isf(np.array([0.05, 0.01, 0.001]) / 2), np.inf]
-    stars = np.array([len(number.stars) for number in printed])
-    free = np.array([number.id in NOT_SIGNIFICANT for number in printed])
+def _band(printed: Sequence[Printed], variant: Variant) -> Array:
+    """Least and largest log of a t value with the printed stars, shape (2, coefficients).
+
+    Within the stated ranges standard errors are larger, and no t value is sought.
+    """
+    free = [number.id in NOT_SIGNIFICANT or variant == "ranges" for number in printed]
+    p = [(0.0, 1.0) if f else n.p_interval for f, n in zip(free, printed, strict=True)]
     with np.errstate(divide="ignore"):
-        return np.log(
-            [np.where(free, 0.0, critical[stars]), np.where(free, np.inf, critical[stars + 1])]
-        )
+        return np.log(norm.isf(np.array(p).T[::-1] / 2))
 
 
 # Of the dyads' standard deviation, times what is aimed at: to start from, and to be kept by moves.
-DYAD_RANGE, DYAD_KEPT = (0.6, 2.0), (0.6, 2.0)
+DYAD_RANGE, DYAD_KEPT = (0.6, 2.0), (0.7, 2.0)
 PATTERNS, SCALINGS = 10, 3
 NEAR = 0.3  # standard errors: near enough to start from
 
@@ -454,7 +455,7 @@ def gaps(table: Table, plan: Design, columns: Sequence[Column]) -> Array:
 
 
 # Half-widths of a band's ends: of a t value, relative, and of the dyads' standard deviation.
-T_WIDTH, SPREAD_WIDTH = 0.02, 0.01
+T_WIDTH, SPREAD_WIDTH = 0.02, 0.02
 
 
 def _beyond(column: Column) -> Array:
@@ -634,8 +635,8 @@ OVERSHOT, SETBACK = 1.5, 3.0
 # Largest effect of a single move: a share of a condition's own gap or, if it is larger, so many
 # half-widths at first and a share of the largest gap later. Coarse moves shift what a coefficient
 # rests on; rounding the few fractional ones leaves gaps, which finer and finer moves close. Moments
-# are spared them, but for those of duration alone: fine moves cannot take back an unknown warranty
-# too many, but the minutes of an open call.
+# are spared them, but for those of one variable whose tail hardly moves otherwise: open calls and
+# unknown warranties.
 LARGEST, STAGES = 0.4, 8
 COARSE, COARSE_MOMENT = 40.0, 1.5
 
@@ -717,7 +718,8 @@ def polish(
     names += [f"{column} {limit}" for column in plan.columns for limit in limits]
     coarse = np.full(len(names), COARSE)
     coarse[: len(pairs)] = [
-        COARSE if {*pair} <= {DURATION, None} else COARSE_MOMENT for pair in pairs
+        COARSE if set(pair) & {DURATION, RISK} and pair[1] in (pair[0], None) else COARSE_MOMENT
+        for pair in pairs
     ]
     for k in range(rounds):
         gap = gaps(table, plan, columns)

@@ -794,8 +794,9 @@ def relative_surplus(population: Population, rng: np.random.Generator) -> Array:
     """Draw the share by which purchases of large dyads exceed expectation: intercepts and luck.
 
     Signs are drawn, and sizes are what intercepts and luck come to on average: one far-off dyad
-    would give the likelihood two maxima. The coefficients `BETWEEN` dyads are not to move: what
-    they would take up is taken out.
+    would give the likelihood two maxima. Numbers of purchases keep what they say of the
+    coefficients `BETWEEN` dyads, and rates, weighted as the model weighs dyads, what they say of
+    distance, with the left-out country and without; the rest is as large again as all was.
 
     Returns
     -------
@@ -803,15 +804,24 @@ def relative_surplus(population: Population, rng: np.random.Generator) -> Array:
     """
     plan, rows = population.plan, population.rows
     code, n_dyads = plan.dyad_of_cell[0], len(plan.dyad_share)
+    dyad, bought = code[rows["cell"]], plan.size * population.weights * rows[PURCHASE]
     large = np.bincount(code, plan.large, n_dyads) > 0
-    bought = plan.size * population.weights * rows[PURCHASE]
-    expected = np.bincount(code[rows["cell"]], bought, n_dyads)[large]
+    expected = np.bincount(dyad, bought, n_dyads)[large]
+    size = np.sqrt(DYAD_SD**2 + 1 / expected)
     x = regressors(rows, plan.centre_of(FIRST))[[TERMS.index(term) for term in BETWEEN]]
-    X = np.stack([np.bincount(code[rows["cell"]], bought * values, n_dyads) for values in x])
-    X = X[:, large] / expected
-    drawn = rng.choice([-1, 1], len(expected)) * np.sqrt(DYAD_SD**2 + 1 / expected)
-    root = np.sqrt(expected)
-    drawn -= X.T @ np.linalg.lstsq((X * root).T, root * drawn)[0]
+    mean = np.stack([np.bincount(dyad, bought * v, n_dyads)[large] for v in x]) / expected
+    taken = [*(mean * expected * size)]
+    distance = mean[BETWEEN.index(DISTANCE)]
+    remaining = np.bincount(code, plan.remaining, n_dyads)[large] > 0
+    for member in (np.ones(len(expected)), remaining):
+        weight = member / size**2
+        if weight.any():
+            taken.append((distance - weight @ distance / weight.sum()) * weight * size)
+    X = np.stack(taken)
+    drawn = rng.choice([-1.0, 1.0], len(expected))
+    fitted, _, rank, _ = np.linalg.lstsq(X.T, drawn)
     result = np.zeros(n_dyads)
-    result[large] = drawn
+    if rank < len(drawn):  # few dyads leave no freedom
+        left = drawn - X.T @ fitted
+        result[large] = left * size * np.linalg.norm(drawn) / np.linalg.norm(left)
     return result

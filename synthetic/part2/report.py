@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from synthetic.part2 import population as pop
 from synthetic.part2.dyads import NAMES, cells, country_rows, spread_limits
@@ -71,14 +72,40 @@ def achieved(table: Table, population: Population, columns: Sequence[Column]) ->
     result["p2.encounters"] = float(len(frame))
     result["p2.purchase_rate"] = 100 * mean[PURCHASE]
     for key, column in zip(TABLE8, columns, strict=False):
-        error = np.sqrt(np.diag(column.covariance))[: len(TERMS)]
-        for term, estimate, se in zip(TERMS, column.estimate, error, strict=True):
+        for term, estimate, se in zip(TERMS, column.estimate, column.standard_error, strict=True):
             result[f"t8.{key}.{term}.estimate"] = estimate
             result[f"t8.{key}.{term}.std_error"] = se
             result[f"t8.{key}.{term}.t_value"] = estimate / se
             if key == TABLE8[0]:
                 result[f"p2.logit.{term}"] = estimate
     return result
+
+
+def significance(published: Mapping[str, Printed], calibration: pd.DataFrame) -> pd.DataFrame:
+    """Coefficients of Table 8 and whether they are as significant as printed.
+
+    Parameters
+    ----------
+    published : mapping of str to Printed
+    calibration : DataFrame
+        As `calibration` returns it.
+
+    Returns
+    -------
+    DataFrame
+        One row per coefficient: id, t (normal), printed (stars) and whether they agree.
+    """
+    found = calibration.set_index("id")["achieved_sample"]
+    rows = []
+    for column in TABLE8:
+        for term in TERMS:
+            name = f"t8.{column}.{term}"
+            number = published[f"{name}.estimate"]
+            t = found[number.id] / found[f"{name}.std_error"]
+            low, high = number.p_interval
+            agrees = low <= 2 * norm.sf(abs(t)) < high
+            rows.append({"id": number.id, "t": t, "printed": number.stars, "agrees": agrees})
+    return pd.DataFrame(rows)
 
 
 def certificates(published: Mapping[str, Printed], population: Population) -> dict[str, str]:
