@@ -105,8 +105,7 @@ class Column:
         return np.sqrt(np.diag(self.covariance))[: len(TERMS)]
 
 
-# Its printed standard error asks for customers far from France whose risk is unknown, so many that
-# risk aversion itself would be more significant than printed.
+# Whose star is not sought: see `synthetic.part2.population.UNINFORMATIVE`.
 NOT_SIGNIFICANT = (f"t8.{FIRST}.{RISK}:{DISTANCE}.estimate",)
 
 
@@ -175,8 +174,8 @@ def drawn(population: Population, stream: np.random.SeedSequence) -> Table:
 
     Purchases by which dyads exceed expectation are scaled until every column's estimate of the
     dyads' standard deviation is near `DYAD_SD`: an estimate of zero, or near it, would change by
-    jumps under the moves. Some patterns have no such scale, and others pull coefficients along that
-    say how dyads differ; the pattern is taken that starts nearest to the printed ones.
+    jumps under the moves. Some patterns have no such scale, and others pull the coefficient of
+    distance along, which moves hardly reach; the pattern is taken that starts it nearest.
 
     Parameters
     ----------
@@ -190,12 +189,16 @@ def drawn(population: Population, stream: np.random.SeedSequence) -> Table:
         No pattern and scale give such standard deviations.
     """
     plan = population.plan
-    best = np.inf, None
+    best, found = (np.inf, None), np.array([])
     for pattern in stream.spawn(PATTERNS):
         excess, sample, customers = pattern.spawn(3)
         surplus, scale = relative_surplus(population, np.random.default_rng(excess)), 1.0
         for _ in range(SCALINGS):
-            whole = purchases(population, scale * surplus)
+            try:
+                whole = purchases(population, scale * surplus)
+            except SampleError as error:
+                logger.info("surpluses times %.2f: %s", scale, error)
+                break
             table = draw(population, whole, np.random.default_rng(sample))
             shared = share_out(table, plan, Clustering(), np.random.default_rng(customers))
             columns = [look(shared, plan, column) for column in plan.columns]
@@ -222,8 +225,8 @@ def drawn(population: Population, stream: np.random.SeedSequence) -> Table:
 
 def _standard_errors_away(column: Column) -> float:
     """How far the coefficient of distance is from the printed one: moves hardly reach it."""
-    place = TERMS.index(DISTANCE)
-    return abs((column.estimate - column.target) / column.standard_error)[place]
+    away = np.abs(column.estimate - column.target) / column.standard_error
+    return float(away[TERMS.index(DISTANCE)])
 
 
 INTERCEPT_ROOM = 0.03  # that is left to the moves
