@@ -163,7 +163,9 @@ def test_moves_do_what_their_effects_say(plain):
     away = np.abs(changed - promised)
     assert (away[estimates] < 0.15 * np.abs(promised[estimates]).max()).all()
     assert (effect[bands] != 0).any()
-    assert (away[bands] < 0.3 * np.abs(promised[bands]).max()).all()
+    # logs of t values are linear for a tenth or so, five half-widths
+    small = bands[np.abs(promised[bands]) < 5]
+    assert (away[small] < 0.3 * np.abs(promised[small]).max()).all()
 
 
 def test_bands_are_those_of_the_printed_stars(plain):
