@@ -790,7 +790,6 @@ def near_chi_square(
 
 # Coefficients that say most about differences between dyads.
 BETWEEN = ("intercept", DISTANCE, ABILITY, f"{ABILITY}:{DISTANCE}")
-SIGNS = 64  # sets of signs drawn
 
 
 def relative_surplus(population: Population, rng: np.random.Generator) -> Array:
@@ -799,7 +798,7 @@ def relative_surplus(population: Population, rng: np.random.Generator) -> Array:
     Signs are drawn, and sizes are what intercepts and luck come to on average: one far-off dyad
     would give the likelihood two maxima. Numbers of purchases keep what they say of the
     coefficients `BETWEEN` dyads, and rates, weighted as the model weighs dyads, what they say of
-    distance, with the left-out country and without. Of many signs those are taken that lose least.
+    distance, with the left-out country and without; the rest is as large again as all was.
 
     Returns
     -------
@@ -821,8 +820,10 @@ def relative_surplus(population: Population, rng: np.random.Generator) -> Array:
         if weight.any():
             taken.append((distance - weight @ distance / weight.sum()) * weight * size)
     X = np.stack(taken)
-    signs = rng.choice([-1.0, 1.0], (SIGNS, len(expected)))
-    left = signs - signs @ np.linalg.pinv(X) @ X
+    drawn = rng.choice([-1.0, 1.0], len(expected))
+    fitted, _, rank, _ = np.linalg.lstsq(X.T, drawn)
     result = np.zeros(n_dyads)
-    result[large] = size * left[np.linalg.norm(left, axis=1).argmax()]
+    if rank < len(drawn):  # few dyads leave no freedom
+        left = drawn - X.T @ fitted
+        result[large] = left * size * np.linalg.norm(drawn) / np.linalg.norm(left)
     return result
