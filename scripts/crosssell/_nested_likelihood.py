@@ -220,9 +220,8 @@ def _centres(
     inner_sd: float,
     outer_sd: float,
     start: _Centres | None = None,
-    sweeps: int = 50,
 ) -> _Centres:
-    """Find the modes and curvatures around which to place nodes, in at most `sweeps` steps."""
+    """Find the modes and curvatures around which to place nodes."""
     C, D = rows.weight.size, rows.block.size - 1
     v = np.zeros(D) if start is None else start.outer.copy()
     u, u_scale = np.zeros(C), np.ones(C)
@@ -233,7 +232,7 @@ def _centres(
     slope, curve = np.empty((2, D))
     # The outer effect's log posterior is concave (an integral of log-concave functions is
     # log-concave), so that Newton's iterations, two logits at a time, cannot stray.
-    for _ in range(sweeps):
+    for _ in range(50):
         if inner_sd > 0:
             kernels.inner_modes(rows, outer_sd * v, inner_sd, u, u_scale)
         nodes = _Centres(v, np.ones(D), u, u_scale).nodes(1, INNER_NODES[0] if inner_sd > 0 else 1)
@@ -351,10 +350,8 @@ class Likelihood:
             self._last = beta.copy(), rows
         return self._last[1]
 
-    def centres(
-        self, theta: np.ndarray, start: _Centres | None = None, sweeps: int = 50
-    ) -> _Centres:
-        return _centres(self.rows(theta), *theta[self.p :], start, sweeps)
+    def centres(self, theta: np.ndarray, start: _Centres | None = None) -> _Centres:
+        return _centres(self.rows(theta), *theta[self.p :], start)
 
     def evaluate(self, theta: np.ndarray, nodes: kernels.Nodes, order: int) -> Point:
         """Quadrature log-likelihood with `order` derivatives."""

@@ -189,7 +189,7 @@ def drawn(population: Population, stream: np.random.SeedSequence) -> Table:
         No pattern and scale give such standard deviations.
     """
     plan = population.plan
-    best, found = (np.inf, None), np.array([])
+    best, last = (np.inf, None), ""
     for pattern in stream.spawn(PATTERNS):
         excess, sample, customers = pattern.spawn(3)
         surplus, scale = relative_surplus(population, np.random.default_rng(excess)), 1.0
@@ -197,16 +197,16 @@ def drawn(population: Population, stream: np.random.SeedSequence) -> Table:
             try:
                 whole = purchases(population, scale * surplus)
             except SampleError as error:
-                logger.info("surpluses times %.2f: %s", scale, error)
+                last = str(error)
+                logger.info("surpluses times %.2f: %s", scale, last)
                 break
             table = draw(population, whole, np.random.default_rng(sample))
             shared = share_out(table, plan, Clustering(), np.random.default_rng(customers))
             columns = [look(shared, plan, column) for column in plan.columns]
             found = np.array([column.spreads[0] for column in columns])
             away = max(_standard_errors_away(column) for column in columns)
-            logger.info(
-                "surpluses times %.2f: dyads' SDs %s, %.1f SEs away", scale, found.round(3), away
-            )
+            last = f"dyads' SDs {found.round(3)}"
+            logger.info("surpluses times %.2f: %s, %.1f SEs away", scale, last, away)
             low, high = DYAD_SD * np.array(DYAD_RANGE)
             if ((found > low) & (found < high)).all():
                 best = min(best, (away, table), key=lambda trial: trial[0])
@@ -217,14 +217,14 @@ def drawn(population: Population, stream: np.random.SeedSequence) -> Table:
             break
     if best[1] is None:
         raise SampleError(
-            f"none of {PATTERNS} patterns of surpluses gives dyads' SDs near {DYAD_SD}: the last "
-            f"ones are {found.round(3)}; change DYAD_SD of the population"
+            f"none of {PATTERNS} patterns of surpluses gives dyads' SDs near {DYAD_SD} (the last: "
+            f"{last}); change DYAD_SD of the population"
         )
     return best[1]
 
 
 def _standard_errors_away(column: Column) -> float:
-    """How far the coefficient of distance is from the printed one: moves hardly reach it."""
+    """How far the coefficient of distance is from the printed one, in standard errors."""
     away = np.abs(column.estimate - column.target) / column.standard_error
     return float(away[TERMS.index(DISTANCE)])
 
@@ -279,17 +279,23 @@ def clustered(table: Table, plan: Design, stream: np.random.SeedSequence) -> Tab
 
 
 def _secant(gap: Callable[[float], float], value: float) -> float:
-    """Where a falling function of the clustering is within `INTERCEPT_ROOM` of zero."""
+    """Where a falling function of the clustering is within `INTERCEPT_ROOM` of zero.
+
+    Or within `INTERCEPT_FAR` at an end of the clustering's range.
+    """
     slope, last = INTERCEPT_BY_CLUSTERING, None
     for _ in range(8):
         found = gap(value)
-        at_end = last is not None and value == last[0]
-        if abs(found) < (INTERCEPT_FAR if at_end else INTERCEPT_ROOM):
+        if abs(found) < INTERCEPT_ROOM:
             return value
-        if last is not None and value != last[0]:
+        if last is not None:
             slope = min((found - last[1]) / (value - last[0]), INTERCEPT_BY_CLUSTERING / 4)
         last = value, found
         value = float(np.clip(value - found / slope, *CLUSTERING_RANGE))
+        if value == last[0]:  # an end of the range: no clustering comes nearer
+            if abs(found) < INTERCEPT_FAR:
+                return value
+            break
     raise SampleError(
         f"no clustering of purchases in customers gives the printed intercept: the last one, "
         f"{last[0]:.2f}, misses by {last[1]:.3f}; change CUSTOMER_SD of the population"

@@ -651,7 +651,7 @@ def _covariances(population: Population) -> dict[str, tuple[Array, ...]]:
 
 
 def expected_purchases(population: Population) -> Array:
-    """Purchases by cell: its encounters times the population's purchase rate in it."""
+    """Purchases by cell, shape (cells,): its encounters times the population's rate in it."""
     cell, weights = population.rows["cell"], population.weights
     rate = np.bincount(cell, weights * population.rows[PURCHASE]) / np.bincount(cell, weights)
     return population.plan.cells["encounters"].to_numpy() * rate
@@ -753,15 +753,15 @@ def near_chi_square(
     SampleError
         The printed chi-square is out of reach in the direction of the expected purchases.
     """
-    total, n = float(np.mean(totals)), encounters.sum()
-    share, expected = encounters / n, expected * total / expected.sum()
+    typical, n = float(np.mean(totals)), encounters.sum()
+    share, expected = encounters / n, expected * typical / expected.sum()
 
     def chi_square(bought: NDArray) -> Array:
         total = bought.sum(axis=-1, keepdims=True)
         rate = total[..., 0] / n
         return ((bought - total * share) ** 2 / encounters).sum(axis=-1) / (rate * (1 - rate))
 
-    even = total * share
+    even = typical * share
     near = even + np.sqrt(printed.value / chi_square(expected)) * (expected - even)
     if near.min() < 0:
         raise SampleError(

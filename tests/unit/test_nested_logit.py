@@ -168,6 +168,8 @@ def test_weights_count_customers_as_often_as_copies_do(data, seed):
     weighted = NestedLogitModel.from_formula(FORMULA, GROUPS, data, weights=weights)
     copied = NestedLogitModel.from_formula(FORMULA, GROUPS, pd.concat(copies))
     assert weighted.fit().llf == pytest.approx(copied.fit().llf, abs=1e-6)
+    away = weighted.fit().params - copied.fit().params
+    assert (np.abs(away) < 1e-3 * weighted.fit().bse).all()
     one, other = (model.fit(nodes=(12, 20)) for model in (weighted, copied))
     assert_allclose(one.params, other.params, atol=1e-7)
     assert_allclose(one.bse, other.bse, rtol=1e-4)
