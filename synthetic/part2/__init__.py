@@ -64,6 +64,8 @@ def make(seed: int, variant: pop.Variant = "moments", size: Size = "full") -> Fi
         population, table, sources = _calibrated(published, cells, variant, seed)
         # the report holds what the estimator finds, not what the moves were steered by
         columns = [look(table, population.plan, column) for column in TABLE8]
+        for line in report.looks(table, population, columns):
+            logger.info(line)
     return Firm(
         raw_tables(encounters(table, cells), np.random.default_rng(sources)),
         report.calibration(published, population, table, columns),

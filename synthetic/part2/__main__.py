@@ -8,7 +8,7 @@ import time
 
 from synthetic.part2 import make
 from synthetic.part2.dyads import dyads
-from synthetic.part2.report import SCENARIOS, costs, significance
+from synthetic.part2.report import SCENARIOS, costs, error_ratios, significance
 from synthetic.published import by_id
 
 
@@ -32,10 +32,13 @@ def main() -> None:
         f"{len(table)} numbers: {(~missed).sum()} as printed, {excused.sum()} cannot hold, "
         f"{(missed & ~excused).sum()} missed; {time.process_time() - start:.0f} s of processor time"
     )
-    stars = significance(by_id(), table)
+    published, found = by_id(), table.set_index("id")["achieved_sample"]
+    stars = significance(published, found)
     print(f"{stars['agrees'].sum()} of {len(stars)} coefficients as significant as printed")
     if arguments.check:
         print(stars[~stars["agrees"]].drop(columns="agrees").to_string(index=False))
+        print("\nstandard errors over the printed ones")
+        print(error_ratios(published, found).round(2).to_string())
         shown = table.loc[missed, ["id", "target", "achieved_sample", "slack", "certificate"]]
         print(shown.to_string(index=False, max_colwidth=70))
 
@@ -44,11 +47,14 @@ def _print_costs(seed: int) -> None:
     published = by_id()
     cells = dyads(published, int(published["p2.encounters"].value))
     logging.getLogger("synthetic").setLevel(logging.WARNING)
-    print(f"{'':32}  nats   slack  % buyers at 30, 31  chi2 customers  agents")
+    print(f"{'':34}  nats   slack  % buyers at 30, 31  chi2 customers  agents  stars as printed")
     for row in costs(published, cells, seed, list(SCENARIOS)):
         print(
-            f"{row['scenario']:32}{row['divergence']:6.2f}{row['slack']:8.1f}{row['fewest']:20.0f}"
-            f"{row['chi2_customer']:16.0f}{row['chi2_agent']:8.0f}",
+            f"{row['scenario']:34}{row['divergence']:6.2f}{row['slack']:8.1f}{row['fewest']:20.0f}"
+            f"{row['chi2_customer']:16.0f}{row['chi2_agent']:8.0f}"
+            f"{row['stars']:7} of {row['coefficients']}",
+            *(f"\n{'':6}{id_}: t {t:.2f}" for id_, t in row["otherwise"].items()),
+            sep="",
             flush=True,
         )
 

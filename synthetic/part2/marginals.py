@@ -67,7 +67,11 @@ class Marginals:
 
 
 def start(
-    left_out: NDArray[np.bool_], waiting: NDArray[np.bool_], beyond: bool, severity: Moments
+    left_out: NDArray[np.bool_],
+    waiting: NDArray[np.bool_],
+    beyond: bool,
+    severity: Moments,
+    unknown_elsewhere: float = 0.0,
 ) -> Marginals:
     """Marginals before any re-fit: three kinds of dyads.
 
@@ -85,6 +89,9 @@ def start(
         values at both ends of a range.
     severity : Moments
         Of failure severity over all dyads.
+    unknown_elsewhere : float
+        Share of unknown warranties in other dyads than the left-out country's: the last column's
+        coefficient of risk aversion leaves no room for them.
     """
     n = len(left_out)
     kinds = lambda theirs, busy, rest: np.where(
@@ -107,8 +114,7 @@ def start(
         severity_mean=np.full(n, severity.mean) + kinds(0.3, 0.0, -0.3),
         severity_sd=np.full(n, severity.sd) + kinds(-0.7, 0.4, 0.3),
         years=years,
-        # the last column's coefficient of risk aversion leaves no room for unknown warranties
-        unknown=np.where(left_out, 0.01, 0.0),
+        unknown=np.where(left_out, 0.01, unknown_elsewhere),
         rank=np.tile([0.06, 0.10, 0.22, 0.62] if beyond else [0.12, 0.02, 0.03, 0.83], (n, 1)),
         line=np.full(n, 0.006),
         minutes_mean=np.full(n, 0.56),

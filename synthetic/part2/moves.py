@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.optimize import linprog
 from scipy.special import expit, log_expit, softmax
-from scipy.stats import norm
 
 from crosssell.errors import ConvergenceWarning
 from crosssell.nested_logit import NestedLogitModel
@@ -41,6 +40,7 @@ from synthetic.part2.names import (
 from synthetic.part2.population import (
     DYAD_SD,
     FIRST,
+    INTERACTION,
     LAST,
     UNATTAINABLE,
     Design,
@@ -51,6 +51,7 @@ from synthetic.part2.population import (
     purchases,
     regressors,
     relative_surplus,
+    t_interval,
 )
 from synthetic.published import Printed
 from synthetic.sample import SampleError
@@ -60,6 +61,7 @@ logger = logging.getLogger(__name__)
 Array = NDArray[np.float64]
 
 AIM = 0.6  # of a half-width is what the programme aims at; the rest is for rounding
+ROUNDINGS = 256
 NODES = 15  # of the customers' intercepts, for the effects of moves
 
 
@@ -104,9 +106,17 @@ class Column:
         """Of the coefficients, shape (10,)."""
         return np.sqrt(np.diag(self.covariance))[: len(TERMS)]
 
+    @property
+    def conditional_error(self) -> Array:
+        """Of the coefficients if the standard deviations were known, shape (10,)."""
+        n = len(TERMS)
+        shared = self.covariance[:n, n:]
+        taken = shared @ np.linalg.pinv(self.covariance[n:, n:]) @ shared.T
+        return np.sqrt(np.diag(self.covariance[:n, :n] - taken))
+
 
 # Whose star is not sought: see `synthetic.part2.population.UNINFORMATIVE`.
-NOT_SIGNIFICANT = (f"t8.{FIRST}.{RISK}:{DISTANCE}.estimate",)
+NOT_SIGNIFICANT = (f"t8.{FIRST}.{INTERACTION}.estimate",)
 
 
 def look(table: Table, plan: Design, column: str, start: Array | None = None) -> Column:
@@ -158,15 +168,15 @@ def _band(printed: Sequence[Printed], variant: Variant) -> Array:
     Within the stated ranges standard errors are larger, and no t value is sought.
     """
     free = [number.id in NOT_SIGNIFICANT or variant == "ranges" for number in printed]
-    p = [(0.0, 1.0) if f else n.p_interval for f, n in zip(free, printed, strict=True)]
+    t = [(0.0, np.inf) if f else t_interval(n) for f, n in zip(free, printed, strict=True)]
     with np.errstate(divide="ignore"):
-        return np.log(norm.isf(np.array(p).T[::-1] / 2))
+        return np.log(np.array(t).T)
 
 
 # Of the dyads' standard deviation, times what is aimed at: to start from, and to be kept by moves.
 DYAD_RANGE, DYAD_KEPT = (0.6, 2.0), (0.7, 2.0)
 PATTERNS, SCALINGS = 10, 3
-NEAR = 0.3  # standard errors: near enough to start from
+NEAR = 0.35  # of `_away`: near enough to start from
 
 
 def drawn(population: Population, stream: np.random.SeedSequence) -> Table:
@@ -175,7 +185,7 @@ def drawn(population: Population, stream: np.random.SeedSequence) -> Table:
     Purchases by which dyads exceed expectation are scaled until every column's estimate of the
     dyads' standard deviation is near `DYAD_SD`: an estimate of zero, or near it, would change by
     jumps under the moves. Some patterns have no such scale, and others pull the coefficient of
-    distance along, which moves hardly reach; the pattern is taken that starts it nearest.
+    distance along, which moves hardly reach; the pattern is taken that starts both nearest.
 
     Parameters
     ----------
@@ -204,9 +214,9 @@ def drawn(population: Population, stream: np.random.SeedSequence) -> Table:
             shared = share_out(table, plan, Clustering(), np.random.default_rng(customers))
             columns = [look(shared, plan, column) for column in plan.columns]
             found = np.array([column.spreads[0] for column in columns])
-            away = max(_standard_errors_away(column) for column in columns)
+            away = max(_away(column) for column in columns)
             last = f"dyads' SDs {found.round(3)}"
-            logger.info("surpluses times %.2f: %s, %.1f SEs away", scale, last, away)
+            logger.info("surpluses times %.2f: %s, %.2f away", scale, last, away)
             low, high = DYAD_SD * np.array(DYAD_RANGE)
             if ((found > low) & (found < high)).all():
                 best = min(best, (away, table), key=lambda trial: trial[0])
@@ -223,10 +233,16 @@ def drawn(population: Population, stream: np.random.SeedSequence) -> Table:
     return best[1]
 
 
-def _standard_errors_away(column: Column) -> float:
-    """How far the coefficient of distance is from the printed one, in standard errors."""
+def _away(column: Column) -> float:
+    """How far a start is from what is aimed at.
+
+    The coefficient of distance from the printed one, in standard errors, or the dyads' SD from
+    `DYAD_SD`, in logs: whichever is farther.
+    """
     away = np.abs(column.estimate - column.target) / column.standard_error
-    return float(away[TERMS.index(DISTANCE)])
+    with np.errstate(divide="ignore"):
+        ratio = np.log(column.spreads[0] / DYAD_SD)
+    return float(max(away[TERMS.index(DISTANCE)], np.abs(ratio)))
 
 
 INTERCEPT_ROOM = 0.03  # that is left to the moves
@@ -612,7 +628,7 @@ def choose(effect: Array, gap: Array, price: float, rng: np.random.Generator) ->
 
     What the pool cannot bring inside costs `price` moves per half-width. The vertex's few
     fractional moves are made with the probability they have: rounded to the nearest, small ones
-    would never be made.
+    would never be made. Of `ROUNDINGS` such draws the one counts that leaves the least.
     """
     k, m = effect.shape
     slack = sparse.identity(k)
@@ -631,7 +647,14 @@ def choose(effect: Array, gap: Array, price: float, rng: np.random.Generator) ->
     )
     if solution.status != 0:
         raise SampleError(f"the programme over moves failed: {solution.message}")
-    return solution.x[:m] > rng.random(m)
+    share = solution.x[:m]
+    chosen = share > 0.5
+    part = np.flatnonzero((share > 1e-9) & (share < 1 - 1e-9))
+    drawn = share[part] > rng.random((ROUNDINGS, len(part)))
+    chosen[part] = False
+    left = (gap + effect @ chosen) + drawn @ effect[:, part].T
+    chosen[part] = drawn[np.abs(left).max(axis=1).argmin()]
+    return chosen
 
 
 # Moves that a programme spends on one half-width when one is left; fewer while more are left or a

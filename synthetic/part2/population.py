@@ -9,8 +9,8 @@ each dyad, so that the tilt is left with how variables depend on one another.
 
 The left-out country of Table 8's last column is France: only its share makes the printed standard
 errors. Both columns hold together when French customers are more alike than others
-(`CUSTOMER_SD`): the intercept without France, lower by .57 than the one with it, then goes with a
-purchase rate that is hardly lower.
+(`Aims.customer_sd`): the intercept without France, lower by .57 than the one with it, then goes
+with a purchase rate that is hardly lower.
 
 Two kinds of printed numbers are not linear in the weights, and are approached round by round from
 the last population: chi-squares of purchase rates by country, in the direction in which its rates
@@ -30,6 +30,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import linprog
 from scipy.special import expit
+from scipy.stats import norm
 
 from synthetic import constraints as form
 from synthetic.constraints import Constraint, Moments
@@ -66,20 +67,9 @@ LEFT_OUT = "FRA"
 # Tunisia, of which the correlation of the purchase with distance takes little notice.
 WAITING = "-IND$|-TUN$|^BEL-MAR$"
 FIRST, LAST = TABLE8
-# The columns of Table 8 that a variant aims at, and the standard deviation of the customers'
-# intercepts as each column's model sees it, which sets the purchase rate that goes with the printed
-# intercept. With one value for both columns, .95, the tilt costs .8 nats; with these .6; with the
-# first column alone .2. In each, seven in ten French buyers are served by agents with the shortest
-# queues. Within the stated ranges the first column alone costs .7; the French records that pull its
-# coefficient of risk aversion down to a thirtieth of the last column's are beyond them.
-# `python -m synthetic.part2 --costs` measures it.
-CUSTOMER_SD = {
-    "moments": {"hypothesized": 0.95, "excluded_country": 1.2},
-    "ranges": {"hypothesized": 0.95},
-}
-# The dyads' sets the standard errors of the intercept and of cultural distance. The printed ones
-# ask for .05 to .1, but with less than .1 the sample's estimate is often zero.
-DYAD_SD = 0.1
+# The dyads' standard deviation sets the standard errors of the intercept and of cultural distance.
+# The printed ones ask for .05 to .1, but with less the sample's estimate is often zero.
+DYAD_SD = 0.08
 # A purchase rate whose mean prints as .038 and whose SD prints as .190 lies in [.0375, .0377]; the
 # text's 3.6% does not.
 PURCHASE_RATE = 0.0376
@@ -90,12 +80,69 @@ HALVES = 0.6  # of a printed half-width is the population's box: the rest is roo
 # Cells and dyads of fewer encounters stay plain: they could carry no condition without looking
 # like it.
 SMALL_CELL, SMALL_DYAD = 300, 1000
-# Where four printed decimals are coarser than a standard error, the coefficients aimed at lie off
-# the middle of what rounds to the printed digit, in half-widths, where both columns cost least,
+
+
+@dataclass(frozen=True)
+class Aims:
+    """What of Table 8 a population is to carry, and how urgently.
+
+    Attributes
+    ----------
+    customer_sd : mapping of str to float
+        Columns aimed at, and the standard deviation of the customers' intercepts as each column's
+        model sees it, which sets the purchase rate that goes with the printed intercept.
+    within_digit : mapping of str to mapping of str to float
+        By column and term, how far a coefficient aimed at lies off the middle of what rounds to the
+        printed digit, in half-widths.
+    urgent : mapping of str to float
+        Priorities of printed numbers other than `PRINTED`, by id.
+    uninformative : tuple of str
+        Ids of the standard errors that are not aimed at.
+    unknown_elsewhere : float
+        Share of the encounters outside `LEFT_OUT` that start with an unknown warranty.
+    """
+
+    customer_sd: Mapping[str, float]
+    within_digit: Mapping[str, Mapping[str, float]]
+    urgent: Mapping[str, float]
+    uninformative: tuple[str, ...]
+    unknown_elsewhere: float = 0.0
+
+
+INTERACTION = f"{RISK}:{DISTANCE}"
+# Where four printed decimals are coarser than a standard error: where both columns cost least,
 # samples come out nearest or stars are as printed.
 WITHIN_DIGIT = {
-    "hypothesized": {f"{ABILITY}:{DISTANCE}": 0.2, f"{RISK}:{DISTANCE}": -0.4},
-    "excluded_country": {f"{SEVERITY}:{DISTANCE}": 0.5},
+    FIRST: {f"{ABILITY}:{DISTANCE}": 0.2, INTERACTION: -0.4},
+    LAST: {f"{SEVERITY}:{DISTANCE}": 0.5},
+}
+# Correlations that pull against coefficients, and standard errors that stars depend on.
+URGENT = {
+    f"t7.corr.{RISK}.{PURCHASE}": 0.3,
+    f"t7.corr.{DISTANCE}.{RISK}": 0.1,
+    f"t7.corr.{DISTANCE}.{PURCHASE}": 1.0,
+    f"t8.{FIRST}.{INTERACTION}.estimate": 0.3,
+    f"t8.{FIRST}.{SEVERITY}.std_error": 0.1,
+    f"t8.{FIRST}.{RISK}.std_error": 0.06,
+    f"t8.{LAST}.{SEVERITY}:{DISTANCE}.std_error": 0.2,
+}
+# Standard errors printed to no digit, and the one of risk aversion's interaction, .0001. Beside the
+# one of risk aversion itself, with two stars for three, even one star asks for customers whose risk
+# counts at a root mean square distance of 41 from the mean; those who count are French, of unknown
+# warranty, at 32 and 14.
+NO_DIGIT = (
+    f"t8.{FIRST}.{ABILITY}:{DISTANCE}.std_error",
+    f"t8.{LAST}.{ABILITY}:{DISTANCE}.std_error",
+)
+UNINFORMATIVE = (*NO_DIGIT, f"t8.{FIRST}.{INTERACTION}.std_error")
+# With one SD for both columns, .95, the tilt costs .8 nats; with these .6; with the first column
+# alone .2. In each, seven in ten French buyers are served by agents with the shortest queues.
+# Within the stated ranges the first column alone costs .7; the French records that pull its
+# coefficient of risk aversion down to a thirtieth of the last column's are beyond them.
+# `python -m synthetic.part2 --costs` measures it.
+AIMS = {
+    "moments": Aims({FIRST: 0.95, LAST: 1.2}, WITHIN_DIGIT, URGENT, UNINFORMATIVE),
+    "ranges": Aims({FIRST: 0.95}, WITHIN_DIGIT, URGENT, UNINFORMATIVE),
 }
 
 
@@ -118,15 +165,10 @@ def coefficients(published: Mapping[str, Printed], column: str) -> Array:
     return np.array([published[f"t8.{column}.{term}.estimate"].value for term in TERMS])
 
 
-def aimed_at(published: Mapping[str, Printed], column: str) -> Array:
-    """Coefficients of the population: the printed ones, or near them within the same digit."""
-    return np.array(
-        [
-            number.value + WITHIN_DIGIT[column].get(term, 0.0) * number.half_width
-            for term in TERMS
-            for number in [published[f"t8.{column}.{term}.estimate"]]
-        ]
-    )
+def t_interval(number: Printed) -> tuple[float, float]:
+    """Sizes of a t value (normal) that go with a coefficient's stars, as (lowest, highest)."""
+    low, high = number.p_interval
+    return float(norm.isf(high / 2)), float(norm.isf(low / 2))
 
 
 @dataclass(frozen=True)
@@ -143,8 +185,7 @@ class Design:
         Mean and SD aimed at, by variable.
     centre_remaining : mapping of str to float
         Means that centre the regressors without the left-out country.
-    customer_sd : mapping of str to float
-        Columns of Table 8 that are aimed at, and the customers' SD that each sees.
+    aims : Aims
     directions : mapping of str to mapping of str to float
         By side of the encounter (`SIDES`), how far each country's purchase rate lies from the
         overall one: the direction in which the side's chi-square is sought.
@@ -157,7 +198,7 @@ class Design:
     variant: Variant
     moments: Mapping[str, Moments]
     centre_remaining: Mapping[str, float]
-    customer_sd: Mapping[str, float]
+    aims: Aims
     directions: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     covariances: Mapping[str, tuple[Array, ...]] = field(default_factory=dict)
 
@@ -169,7 +210,18 @@ class Design:
     @property
     def columns(self) -> tuple[str, ...]:
         """Columns of Table 8 that the sample is to return to the printed digit."""
-        return tuple(self.customer_sd)
+        return tuple(self.aims.customer_sd)
+
+    def aimed_at(self, column: str) -> Array:
+        """Coefficients of a column: the printed ones, or near them within the same digit."""
+        off = self.aims.within_digit[column]
+        return np.array(
+            [
+                number.value + off.get(term, 0.0) * number.half_width
+                for term in TERMS
+                for number in [self.published[f"t8.{column}.{term}.estimate"]]
+            ]
+        )
 
     @cached_property
     def share(self) -> Array:
@@ -219,7 +271,7 @@ def design(
     published: Mapping[str, Printed],
     cells: pd.DataFrame,
     variant: Variant,
-    customer_sd: Mapping[str, float],
+    aims: Aims,
 ) -> Design:
     """Targets of a variant for the given dyads."""
     moments = {}
@@ -234,7 +286,7 @@ def design(
     moments[DISTANCE] = Moments(float(mean), float(sd))
     moments[PURCHASE] = Moments(PURCHASE_RATE, float(np.sqrt(PURCHASE_RATE * (1 - PURCHASE_RATE))))
     centre = {name: value.mean for name, value in moments.items()}
-    return Design(published, cells, variant, moments, centre, customer_sd)
+    return Design(published, cells, variant, moments, centre, aims)
 
 
 # ----------------------------------------------------------------------------------- constraints
@@ -243,16 +295,6 @@ def design(
 # Priorities, nats per squared half-width. The sample's moves do the rest exactly, so that the
 # population need not strain for the last digit.
 PRINTED, SHAPE = 0.02, 3.0
-# Correlations that pull against coefficients, and standard errors that stars depend on.
-URGENT = {
-    f"t7.corr.{RISK}.{PURCHASE}": 0.3,
-    f"t7.corr.{DISTANCE}.{RISK}": 0.1,
-    f"t7.corr.{DISTANCE}.{PURCHASE}": 1.0,
-    f"t8.{FIRST}.{RISK}:{DISTANCE}.estimate": 0.3,
-    f"t8.{FIRST}.{SEVERITY}.std_error": 0.1,
-    f"t8.{FIRST}.{RISK}.std_error": 0.06,
-    f"t8.{LAST}.{SEVERITY}:{DISTANCE}.std_error": 0.2,
-}
 # Between records so different in kind that the printed correlation of the purchase with ability,
 # -.133, is beyond what the margins allow; the scores decide it.
 UNATTAINABLE = (f"t7.corr.{ABILITY}.{PURCHASE}",)
@@ -262,15 +304,6 @@ CHI_ROOM = 0.003  # relative, of the root of a chi-square
 # Relative: of a standard error, and of the information that a half-width of slack stands for.
 SE_ROOM, INFORMATION_ROOM = 0.03, 0.045
 NO_BOUND = 20.0  # times the least information
-# Standard errors printed to no digit, and the one of risk aversion's interaction, .0001. Beside the
-# one of risk aversion itself, with two stars for three, even one star asks for customers whose risk
-# counts at a root mean square distance of 41 from the mean; those who count are French, of unknown
-# warranty, at 32 and 14. Aimed at, it costs a nat more and leaves risk aversion three stars.
-UNINFORMATIVE = (
-    f"t8.{FIRST}.{ABILITY}:{DISTANCE}.std_error",
-    f"t8.{LAST}.{ABILITY}:{DISTANCE}.std_error",
-    f"t8.{FIRST}.{RISK}:{DISTANCE}.std_error",
-)
 # Encounters of one customer tell less about the customer's own variables, the less the more
 # customers differ: the sample's standard errors are larger by so much.
 CLUSTERED, OF_CUSTOMER = {FIRST: 1.05, LAST: 1.15}, (SEVERITY, RISK, VALUE)
@@ -295,7 +328,7 @@ def moment_constraints(plan: Design) -> list[Constraint]:
             number = plan.published[f"t7.corr.{second}.{first}"]
             if number.id in UNATTAINABLE:
                 continue
-            priority = URGENT.get(number.id, PRINTED)
+            priority = plan.aims.urgent.get(number.id, PRINTED)
             result.append(
                 form.correlation(number, second, first, plan.moments, everywhere, priority)
             )
@@ -308,9 +341,9 @@ def prepare(plan: Design, rows: Rows) -> Rows:
     rows["dyad"] = plan.dyad_of_cell[0][rows["cell"]]
     for column in plan.columns:
         x = regressors(rows, plan.centre_of(column))
-        index = aimed_at(plan.published, column) @ x
+        index = plan.aimed_at(column) @ x
         rows[f"x {column}"] = x
-        rows[f"p {column}"] = marginal_probability(index, plan.customer_sd[column])
+        rows[f"p {column}"] = marginal_probability(index, plan.aims.customer_sd[column])
     return rows
 
 
@@ -343,7 +376,7 @@ def score_constraints(plan: Design, rows: Rows, base: Array) -> list[Constraint]
                     lambda _, values=values: values,
                     0.0,
                     SCORE_ROOM / np.sqrt(plan.size),
-                    URGENT.get(number.id, PRINTED),
+                    plan.aims.urgent.get(number.id, PRINTED),
                     unit=1 / scale,
                     printed=number.value,
                 )
@@ -366,8 +399,13 @@ def _information(plan: Design, rows: Rows, weights: Array, column: str) -> tuple
     return each, x - (taken * mean)[:, dyad]
 
 
+def _factor(column: str, term: str) -> float:
+    """By how much the sample's standard error exceeds the one without clustering."""
+    return CLUSTERED[column] if set(term.split(":")) & set(OF_CUSTOMER) else 1.0
+
+
 def standard_error_constraints(plan: Design, rows: Rows, base: Array) -> list[Constraint]:
-    """Standard errors of Table 8, but for those that the dyads' SD sets.
+    """Standard errors of Table 8 as printed, and with the printed stars; not the intercepts'.
 
     The information on a coefficient is the least sum of squares that any combination of the other
     regressors leaves of its own. Every population so far adds a combination, and so a lower bound
@@ -376,14 +414,14 @@ def standard_error_constraints(plan: Design, rows: Rows, base: Array) -> list[Co
     result = []
     for column, covariances in plan.covariances.items():
         each, x = _information(plan, rows, base, column)
+        size = np.abs(plan.aimed_at(column))
         for k, covariance in enumerate(covariances, 1):
             for j, term in enumerate(TERMS):
                 number = plan.published[f"t8.{column}.{term}.std_error"]
-                if term in ("intercept", DISTANCE) or number.id in UNINFORMATIVE:
+                if term == "intercept" or number.id in plan.aims.uninformative:
                     continue
-                factor = CLUSTERED[column] if set(term.split(":")) & set(OF_CUSTOMER) else 1.0
-                room = number.half_width + SE_ROOM * number.value
-                low, high = ((factor / (number.value + s * room)) ** 2 for s in (1, -1))
+                smallest, largest = _limits(plan, number, size[j])
+                low, high = ((_factor(column, term) / se) ** 2 for se in (largest, smallest))
                 if k < len(covariances):
                     high = NO_BOUND * low
                 half = (high - low) / 2
@@ -394,10 +432,25 @@ def standard_error_constraints(plan: Design, rows: Rows, base: Array) -> list[Co
                         lambda _, v=values: v,
                         low + half,
                         half,
-                        URGENT.get(number.id, PRINTED) * (half / (INFORMATION_ROOM * low)) ** 2,
+                        plan.aims.urgent.get(number.id, PRINTED)
+                        * (half / (INFORMATION_ROOM * low)) ** 2,
                     )
                 )
     return result
+
+
+def _limits(plan: Design, number: Printed, estimate: float) -> tuple[float, float]:
+    """Standard errors that are aimed at, as (smallest, largest).
+
+    Within the stated ranges standard errors are larger, and no star is sought.
+    """
+    room = number.half_width + SE_ROOM * number.value
+    smallest, largest = number.value - room, number.value + room
+    if plan.variant == "moments":
+        lowest, highest = t_interval(plan.published[number.id.replace("std_error", "estimate")])
+        smallest = max(smallest, estimate / highest)
+        largest = min(largest, estimate / lowest) if lowest > 0 else largest
+    return smallest, largest
 
 
 def shape_constraints(plan: Design, rows: Rows, base: Array) -> list[Constraint]:
@@ -572,7 +625,7 @@ def populate(
     rng: np.random.Generator,
     *,
     calibrated: bool = True,
-    customer_sd: Mapping[str, float] | None = None,
+    aims: Aims | None = None,
 ) -> Population:
     """Population of a variant: plain encounters, tilted to everything that is printed.
 
@@ -585,18 +638,21 @@ def populate(
     rng : numpy.random.Generator
     calibrated : bool
         Whether to tilt at all; a plain population is there at once.
-    customer_sd : mapping of str to float, optional
-        Columns of Table 8 to aim at and the customers' SD that each sees, by default the variant's.
+    aims : Aims, optional
+        By default the variant's.
 
     Returns
     -------
     Population
     """
-    plan = design(published, cells, variant, customer_sd or CUSTOMER_SD[variant])
+    aims = aims or AIMS[variant]
+    plan = design(published, cells, variant, aims)
     names = pd.Series(plan.dyad_of_cell[1])
     left_out = names.str.startswith(LEFT_OUT).to_numpy()
     waiting = names.str.contains(WAITING).to_numpy()
-    margins = marginals.start(left_out, waiting, variant == "moments", plan.moments[SEVERITY])
+    margins = marginals.start(
+        left_out, waiting, variant == "moments", plan.moments[SEVERITY], aims.unknown_elsewhere
+    )
     if not calibrated:
         rows, base = plain(plan, margins, SUPPORT, rng)
         return Population(plan, rows, base / base.sum(), {}, pd.DataFrame(), 0.0)
@@ -648,6 +704,15 @@ def _covariances(population: Population) -> dict[str, tuple[Array, ...]]:
         last = np.linalg.inv((x * each * population.weights) @ x.T)
         result[column] = (*plan.covariances.get(column, ()), last)
     return result
+
+
+def standard_errors(population: Population) -> dict[str, float]:
+    """Standard errors to be expected of a sample, to first order, by the id of the printed ones."""
+    return {
+        f"t8.{column}.{term}.std_error": float(_factor(column, term) * np.sqrt(variance))
+        for column, covariances in _covariances(population).items()
+        for term, variance in zip(TERMS, np.diag(covariances[-1]), strict=True)
+    }
 
 
 def expected_purchases(population: Population) -> Array:
@@ -790,6 +855,8 @@ def near_chi_square(
 
 # Coefficients that say most about differences between dyads.
 BETWEEN = ("intercept", DISTANCE, ABILITY, f"{ABILITY}:{DISTANCE}")
+# Signs are drawn anew, so often at most, until no dyad is farther off, in what is typical of it.
+SIGNS, FAR_OFF = 64, 1.6
 
 
 def relative_surplus(population: Population, rng: np.random.Generator) -> Array:
@@ -820,10 +887,14 @@ def relative_surplus(population: Population, rng: np.random.Generator) -> Array:
         if weight.any():
             taken.append((distance - weight @ distance / weight.sum()) * weight * size)
     X = np.stack(taken)
-    drawn = rng.choice([-1.0, 1.0], len(expected))
-    fitted, _, rank, _ = np.linalg.lstsq(X.T, drawn)
     result = np.zeros(n_dyads)
-    if rank < len(drawn):  # few dyads leave no freedom
-        left = drawn - X.T @ fitted
-        result[large] = left * size * np.linalg.norm(drawn) / np.linalg.norm(left)
+    if np.linalg.matrix_rank(X) == len(expected):  # few dyads leave no freedom
+        return result
+    for _ in range(SIGNS):
+        drawn = rng.choice([-1.0, 1.0], len(expected))
+        left = drawn - X.T @ np.linalg.lstsq(X.T, drawn)[0]
+        left *= np.linalg.norm(drawn) / np.linalg.norm(left)
+        if np.abs(left).max() < FAR_OFF:
+            break
+    result[large] = left * size
     return result

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from synthetic.part2 import population as pop
 from synthetic.part2.dyads import NAMES, cells, country_rows, spread_limits
@@ -81,31 +81,49 @@ def achieved(table: Table, population: Population, columns: Sequence[Column]) ->
     return result
 
 
-def significance(published: Mapping[str, Printed], calibration: pd.DataFrame) -> pd.DataFrame:
+def significance(published: Mapping[str, Printed], found: Mapping[str, float]) -> pd.DataFrame:
     """Coefficients of Table 8 and whether they are as significant as printed.
 
     Parameters
     ----------
     published : mapping of str to Printed
-    calibration : DataFrame
-        As `calibration` returns it.
+    found : mapping of str to float
+        Estimates and standard errors by id; columns without them are left out.
 
     Returns
     -------
     DataFrame
         One row per coefficient: id, t (normal), printed (stars) and whether they agree.
     """
-    found = calibration.set_index("id")["achieved_sample"]
     rows = []
     for column in TABLE8:
         for term in TERMS:
             name = f"t8.{column}.{term}"
+            if f"{name}.std_error" not in found:
+                continue
             number = published[f"{name}.estimate"]
             t = found[number.id] / found[f"{name}.std_error"]
-            low, high = number.p_interval
-            agrees = low <= 2 * norm.sf(abs(t)) < high
+            low, high = pop.t_interval(number)
+            agrees = low < abs(t) <= high
             rows.append({"id": number.id, "t": t, "printed": number.stars, "agrees": agrees})
     return pd.DataFrame(rows)
+
+
+def error_ratios(published: Mapping[str, Printed], found: Mapping[str, float]) -> pd.DataFrame:
+    """Standard errors of Table 8 over the printed ones, terms by columns.
+
+    Those printed to no digit are not a number. Parameters: see `significance`.
+    """
+    ids = {column: [f"t8.{column}.{term}.std_error" for term in TERMS] for column in TABLE8}
+    return pd.DataFrame(
+        {
+            column: [
+                np.nan if id_ in pop.NO_DIGIT else found[id_] / published[id_].value for id_ in mine
+            ]
+            for column, mine in ids.items()
+        },
+        index=TERMS,
+    )
 
 
 def certificates(published: Mapping[str, Printed], population: Population) -> dict[str, str]:
@@ -214,13 +232,61 @@ def calibration(
     return pd.DataFrame(result)
 
 
-# Columns of Table 8 aimed at, with the customers' SDs that they see, and the variant.
+def apart(table: Table, population: Population, column: Column) -> pd.Series:
+    """How far purchases of each dyad are from what the column's coefficients expect of it.
+
+    In standard deviations of what chance and the dyads' intercepts make of them; by dyad.
+    """
+    values = {name: table[name].astype(float) for name in (*COLUMNS, DISTANCE)}
+    index = column.estimate @ pop.regressors(values, column.centre)
+    p = pop.marginal_probability(index, column.spreads[1])
+    names = population.plan.dyad_of_cell[1]
+    bought, expected = (
+        np.bincount(table["dyad"][column.rows], of[column.rows], len(names))
+        for of in (table[PURCHASE], p)
+    )
+    sd = np.sqrt(expected + (column.spreads[0] * expected) ** 2)
+    return pd.Series(bought - expected, names)[expected > 0] / sd[expected > 0]
+
+
+def looks(table: Table, population: Population, columns: Sequence[Column]) -> Iterator[str]:
+    """Sentences on what is not printed in so many words."""
+    k = TERMS.index("intercept")
+    for name, column in zip(TABLE8, columns, strict=True):
+        far = apart(table, population, column)
+        worst = far.abs().idxmax()
+        yield (
+            f"{name}: dyads' SD {column.spreads[0]:.3f}, customers' SD {column.spreads[1]:.2f}; "
+            f"standard error of the intercept {column.standard_error[k]:.4f}, were the SDs known "
+            f"{column.conditional_error[k]:.4f}; farthest dyad {worst}, {far[worst]:.1f} of its "
+            "standard deviations from what is expected"
+        )
+
+
+_BOTH = pop.AIMS["moments"]
+# The star of risk aversion x distance asks for customers of unknown warranty elsewhere.
+_STAR = replace(
+    _BOTH,
+    within_digit={
+        **pop.WITHIN_DIGIT,
+        pop.FIRST: {**pop.WITHIN_DIGIT[pop.FIRST], pop.INTERACTION: 0.9},
+    },
+    urgent=pop.URGENT | {f"t8.{pop.FIRST}.{pop.INTERACTION}.std_error": 1.0},
+    uninformative=pop.NO_DIGIT,
+    unknown_elsewhere=1e-4,
+)
+# Variant and what of Table 8 is aimed at.
 SCENARIOS = {
-    "as configured": ("moments", pop.CUSTOMER_SD["moments"]),
-    "one SD for both columns": ("moments", dict.fromkeys(TABLE8, 0.95)),
-    "first column only": ("moments", {TABLE8[0]: 0.95}),
-    "within the ranges, first column": ("ranges", pop.CUSTOMER_SD["ranges"]),
-    "within the ranges, both": ("ranges", pop.CUSTOMER_SD["moments"]),
+    "as configured": ("moments", _BOTH),
+    "one SD for both columns": ("moments", replace(_BOTH, customer_sd=dict.fromkeys(TABLE8, 0.95))),
+    "first column only": ("moments", replace(_BOTH, customer_sd={pop.FIRST: 0.95})),
+    "star of risk aversion x distance": ("moments", _STAR),
+    "... beside those of risk aversion": (
+        "moments",
+        replace(_STAR, urgent=_STAR.urgent | {f"t8.{pop.FIRST}.{RISK}.std_error": 1.0}),
+    ),
+    "within the ranges, first column": ("ranges", pop.AIMS["ranges"]),
+    "within the ranges, both": ("ranges", _BOTH),
 }
 
 
@@ -243,12 +309,19 @@ def costs(
     dict
         scenario; divergence, in nats; slack, the largest of a coefficient aimed at, in half-widths;
         fewest, per cent of the left-out country's buyers served at the smallest two abilities;
-        chi2_customer and chi2_agent, of purchase rates by country.
+        chi2_customer and chi2_agent, of purchase rates by country; stars, coefficients aimed at
+        whose expected t values have the printed stars, coefficients, their number, and otherwise,
+        the expected t values of the rest by id.
     """
     for name in names:
-        variant, customer_sd = SCENARIOS[name]
+        variant, aims = SCENARIOS[name]
         rng = np.random.default_rng(seed)
-        population = pop.populate(published, table, variant, rng, customer_sd=customer_sd)
+        population = pop.populate(published, table, variant, rng, aims=aims)
+        expected = pop.standard_errors(population)
+        for column in population.plan.columns:
+            ids = (f"t8.{column}.{term}.estimate" for term in TERMS)
+            expected |= dict(zip(ids, population.plan.aimed_at(column), strict=True))
+        stars = significance(published, expected)
         rows, weight = population.rows, population.weights
         place = table.iloc[rows["cell"]]
         bought = weight * rows[PURCHASE]
@@ -264,4 +337,7 @@ def costs(
                 * chi_square(rows[PURCHASE], place[f"{side}_country"].to_numpy(), weight)
                 for side in ("customer", "agent")
             },
+            "stars": int(stars["agrees"].sum()),
+            "coefficients": len(stars),
+            "otherwise": stars[~stars["agrees"]].set_index("id")["t"].to_dict(),
         }
