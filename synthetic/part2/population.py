@@ -135,11 +135,12 @@ NO_DIGIT = (
     f"t8.{LAST}.{ABILITY}:{DISTANCE}.std_error",
 )
 UNINFORMATIVE = (*NO_DIGIT, f"t8.{FIRST}.{INTERACTION}.std_error")
-# With one SD for both columns, .95, the tilt costs .8 nats; with these .6; with the first column
+# With one SD for both columns, .95, the tilt costs 1.0 nats; with these .8; with the first column
 # alone .2. In each, seven in ten French buyers are served by agents with the shortest queues.
 # Within the stated ranges the first column alone costs .7; the French records that pull its
 # coefficient of risk aversion down to a thirtieth of the last column's are beyond them.
-# `python -m synthetic.part2 --costs` measures it.
+# The star of risk aversion's interaction costs 1.2, and risk aversion gets three stars before it is
+# reached; held at two, 2.2. `python -m synthetic.part2 --costs` measures it.
 AIMS = {
     "moments": Aims({FIRST: 0.95, LAST: 1.2}, WITHIN_DIGIT, URGENT, UNINFORMATIVE),
     "ranges": Aims({FIRST: 0.95}, WITHIN_DIGIT, URGENT, UNINFORMATIVE),

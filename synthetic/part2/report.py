@@ -104,7 +104,7 @@ def significance(published: Mapping[str, Printed], found: Mapping[str, float]) -
             number = published[f"{name}.estimate"]
             t = found[number.id] / found[f"{name}.std_error"]
             low, high = pop.t_interval(number)
-            agrees = low < abs(t) <= high
+            agrees = low <= abs(t) < high
             rows.append({"id": number.id, "t": t, "printed": number.stars, "agrees": agrees})
     return pd.DataFrame(rows)
 

@@ -156,6 +156,7 @@ def test_row_order_column_scale_and_labels_do_not_matter(data, result, seed, sca
 @example(seed=3352)  # the two fits stop at Hessians apart
 @example(seed=707)  # left to themselves they choose different nodes, worth 3e-4 in an error
 @example(seed=3781)  # ... and 1e-4 standard errors in an estimate
+@example(seed=435)  # ... and 4e-6 in the log-likelihood: 4 nodes and 7 agree in a group by accident
 def test_weights_count_customers_as_often_as_copies_do(data, seed):
     rng = np.random.default_rng(seed)
     customers = data["customer"].unique()
@@ -167,10 +168,12 @@ def test_weights_count_customers_as_often_as_copies_do(data, seed):
     ]
     weighted = NestedLogitModel.from_formula(FORMULA, GROUPS, data, weights=weights)
     copied = NestedLogitModel.from_formula(FORMULA, GROUPS, pd.concat(copies))
-    assert weighted.fit().llf == pytest.approx(copied.fit().llf, abs=1e-6)
-    away = weighted.fit().params - copied.fit().params
-    assert (np.abs(away) < 1e-3 * weighted.fit().bse).all()
+    one, other = weighted.fit(), copied.fit()
+    assert one.llf == pytest.approx(other.llf, abs=1e-5)
+    assert (np.abs(one.params - other.params) < 1e-3 * one.bse).all()
+    # at equal nodes they are the same model
     one, other = (model.fit(nodes=(12, 20)) for model in (weighted, copied))
+    assert one.llf == pytest.approx(other.llf, abs=1e-8)
     assert_allclose(one.params, other.params, atol=1e-7)
     assert_allclose(one.bse, other.bse, rtol=1e-4)
 
