@@ -19,7 +19,8 @@ class Firm:
         turns them into the analysis table.
     calibration : DataFrame
         One row per published number: id, target, achieved_population, achieved_sample, slack
-        (half-widths), priority, certificate (why a number cannot hold; empty otherwise).
+        (half-widths), priority, certificate (why a number cannot hold; empty otherwise); in Essay
+        II's also conflict (what else keeps one from being reached).
     """
 
     raw: Mapping[str, pd.DataFrame]

@@ -16,6 +16,7 @@ from synthetic.part2.dyads import dyads
 from synthetic.part2.encounters import Clustering, Table, draw, share_out
 from synthetic.part2.moves import clustered, drawn, look, polish
 from synthetic.part2.names import COLUMNS, PURCHASE, SEVERITY, TABLE8
+from synthetic.part2.purchases import relative_surplus, whole_purchases
 from synthetic.part2.sources import raw_tables
 from synthetic.published import Printed, by_id
 from synthetic.sample import SampleError
@@ -56,7 +57,7 @@ def make(seed: int, variant: pop.Variant = "moments", size: Size = "full") -> Fi
             published, cells, variant, np.random.default_rng(support), calibrated=False
         )
         rng = np.random.default_rng(sample)
-        bought = pop.purchases(population, pop.relative_surplus(population, rng))
+        bought = whole_purchases(population, relative_surplus(population, rng))
         table = share_out(draw(population, bought, rng), population.plan, Clustering(), rng)
         columns = []
     else:

@@ -39,7 +39,9 @@ def main() -> None:
         print(stars[~stars["agrees"]].drop(columns="agrees").to_string(index=False))
         print("\nstandard errors over the printed ones")
         print(error_ratios(published, found).round(2).to_string())
-        shown = table.loc[missed, ["id", "target", "achieved_sample", "slack", "certificate"]]
+        shown = table.loc[
+            missed, ["id", "target", "achieved_sample", "slack", "certificate", "conflict"]
+        ]
         print(shown.to_string(index=False, max_colwidth=70))
 
 

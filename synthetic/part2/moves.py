@@ -48,11 +48,10 @@ from synthetic.part2.population import (
     Variant,
     coefficients,
     marginal_probability,
-    purchases,
     regressors,
-    relative_surplus,
     t_interval,
 )
+from synthetic.part2.purchases import relative_surplus, whole_purchases
 from synthetic.published import Printed
 from synthetic.sample import SampleError
 
@@ -205,7 +204,7 @@ def drawn(population: Population, stream: np.random.SeedSequence) -> Table:
         surplus, scale = relative_surplus(population, np.random.default_rng(excess)), 1.0
         for _ in range(SCALINGS):
             try:
-                whole = purchases(population, scale * surplus)
+                whole = whole_purchases(population, scale * surplus)
             except SampleError as error:
                 last = str(error)
                 logger.info("surpluses times %.2f: %s", scale, last)
@@ -648,10 +647,9 @@ def choose(effect: Array, gap: Array, price: float, rng: np.random.Generator) ->
     if solution.status != 0:
         raise SampleError(f"the programme over moves failed: {solution.message}")
     share = solution.x[:m]
-    chosen = share > 0.5
-    part = np.flatnonzero((share > 1e-9) & (share < 1 - 1e-9))
+    chosen = share > 1 - 1e-9
+    part = np.flatnonzero((share > 1e-9) & ~chosen)
     drawn = share[part] > rng.random((ROUNDINGS, len(part)))
-    chosen[part] = False
     left = (gap + effect @ chosen) + drawn @ effect[:, part].T
     chosen[part] = drawn[np.abs(left).max(axis=1).argmin()]
     return chosen

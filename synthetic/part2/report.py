@@ -26,7 +26,7 @@ from synthetic.part2.names import (
     TERMS,
     VALUE,
 )
-from synthetic.part2.population import Population
+from synthetic.part2.population import Design, Population
 from synthetic.published import Printed
 
 Array = NDArray[np.float64]
@@ -191,6 +191,35 @@ def certificates(published: Mapping[str, Printed], population: Population) -> di
     return result
 
 
+def conflicts(
+    published: Mapping[str, Printed], plan: Design, columns: Sequence[Column]
+) -> dict[str, str]:
+    """What keeps a printed number from being reached though none is proved impossible, by id."""
+    first, last = TABLE8
+    risk, interaction = (f"t8.{first}.{term}" for term in (RISK, pop.INTERACTION))
+    smallest = published[f"{risk}.std_error"].interval[0]
+    largest = (
+        published[f"{interaction}.estimate"].interval[1]
+        / published[f"{interaction}.t_value"].interval[0]
+    )
+    away = plan.cells["distance"] - plan.moments[DISTANCE].mean
+    star = (
+        f"beside {risk}.std_error the printed t asks for customers whose risk counts at a root "
+        f"mean square distance of {smallest / largest:.0f} from the mean; dyads are at "
+        f"{away.min():.0f} to {away.max():.0f}, and t8.{last}.{RISK}.estimate leaves unknown "
+        "warranties to the left-out country: `python -m synthetic.part2 --costs`"
+    )
+    result = {f"{interaction}.std_error": star, f"{interaction}.t_value": star}
+    k = TERMS.index("intercept")
+    for name, column in zip(TABLE8, columns, strict=False):
+        known = (
+            f"the standard error is {column.conditional_error[k]:.4f} were the effects' standard "
+            "deviations known; the rest is their own uncertainty"
+        )
+        result |= {f"t8.{name}.intercept.{kind}": known for kind in ("std_error", "t_value")}
+    return result
+
+
 def calibration(
     published: Mapping[str, Printed],
     population: Population,
@@ -203,10 +232,12 @@ def calibration(
     -------
     DataFrame
         Columns id, target, achieved_population, achieved_sample, slack (half-widths beyond the
-        printed digit), priority, certificate.
+        printed digit), priority, certificate (why the number cannot hold), conflict (what else
+        keeps it from being reached).
     """
     sample = achieved(table, population, columns)
     reasons = certificates(published, population)
+    rivals = conflicts(published, population.plan, columns)
     of_population = (
         population.report if population.report.empty else population.report.set_index("id")
     )
@@ -216,6 +247,7 @@ def calibration(
             continue
         number = published[id_]
         in_population = id_ in of_population.index
+        slack = max(0.0, abs(value - number.value) / number.half_width - 1)
         result.append(
             {
                 "id": id_,
@@ -224,9 +256,10 @@ def calibration(
                     of_population.loc[id_, "achieved_population"] if in_population else np.nan
                 ),
                 "achieved_sample": float(value),
-                "slack": max(0.0, abs(value - number.value) / number.half_width - 1),
+                "slack": slack,
                 "priority": of_population.loc[id_, "priority"] if in_population else np.nan,
                 "certificate": reasons.get(id_, ""),
+                "conflict": rivals.get(id_, "") if slack > 0 else "",
             }
         )
     return pd.DataFrame(result)

@@ -10,6 +10,7 @@ from scipy import stats
 from crosssell.measures import build
 from synthetic.part2 import dyads, encounters, make
 from synthetic.part2 import population as pop
+from synthetic.part2 import purchases as buying
 from synthetic.part2.dyads import NAMES, UNATTAINABLE, cells, country_rows, shares, spread_limits
 from synthetic.part2.encounters import OWN, Clustering, draw, share_out
 from synthetic.part2.moves import (
@@ -28,6 +29,7 @@ from synthetic.part2.names import COLUMNS, PURCHASE, RANGES
 from synthetic.part2.report import (
     SCENARIOS,
     apart,
+    calibration,
     chi_square,
     costs,
     error_ratios,
@@ -88,7 +90,7 @@ def plain():
     table = dyads(PUBLISHED, 6_000, exact=False)
     rng = np.random.default_rng(3)
     population = pop.populate(PUBLISHED, table, "moments", rng, calibrated=False)
-    purchases = pop.purchases(population, pop.relative_surplus(population, rng))
+    purchases = buying.whole_purchases(population, buying.relative_surplus(population, rng))
     sample = share_out(draw(population, purchases, rng), population.plan, Clustering(), rng)
     return table, purchases, sample, population.plan
 
@@ -159,7 +161,7 @@ def test_moves_do_what_their_effects_say(seed):
     cells = dyads(PUBLISHED, 6_000, exact=False)
     population = pop.populate(PUBLISHED, cells, "moments", rng, calibrated=False)
     plan = population.plan
-    bought = pop.purchases(population, rng.choice([-0.5, 0.5], len(plan.dyad_share)))
+    bought = buying.whole_purchases(population, rng.choice([-0.5, 0.5], len(plan.dyad_share)))
     sample = share_out(draw(population, bought, rng), plan, Clustering(2.5, 2.5), rng)
     before = look(sample, plan, "hypothesized")
     assert before.spreads.min() > 0.1
@@ -233,6 +235,26 @@ def test_a_dyad_that_buys_too_much_is_apart(plain):
     np.testing.assert_array_equal(moved.drop("DEU-SVK"), 0.0)
 
 
+def test_conflicts_are_named_only_where_a_number_is_missed(plain):
+    _, _, sample, plan = plain
+    population = pop.Population(plan, {}, np.empty(0), {}, pd.DataFrame(), 0.0)
+    names = ["hypothesized", "excluded_country"]
+    intercepts = [f"t8.{name}.intercept.std_error" for name in names]
+    columns = [look(sample, plan, name) for name in names]
+    rows = calibration(PUBLISHED, population, sample, columns).set_index("id")
+    named = rows[rows["conflict"] != ""]
+    assert set(intercepts) <= set(named.index)
+    assert (named["slack"] > 0).all()
+    assert (named["certificate"] == "").all()
+    assert f"{columns[0].conditional_error[-1]:.4f}" in named.loc[intercepts[0], "conflict"]
+    # a standard error as printed needs no excuse
+    for k, column in enumerate(columns):
+        variance = np.r_[np.ones(9), PUBLISHED[intercepts[k]].value ** 2, 0, 0]
+        columns[k] = replace(column, covariance=np.diag(variance))
+    rows = calibration(PUBLISHED, population, sample, columns).set_index("id")
+    assert (rows.loc[intercepts, "conflict"] == "").all()
+
+
 def test_no_customer_is_touched_by_two_moves(plain):
     _, _, sample, _ = plain
     moves = pool(sample, 400, np.random.default_rng(6))
@@ -275,14 +297,17 @@ def test_conditions_near_their_targets_are_spared_coarse_moves():
 def test_surpluses_of_dyads_leave_the_coefficients_between_them_alone(full_dyads):
     rng = np.random.default_rng(7)
     population = pop.populate(PUBLISHED, full_dyads, "moments", rng, calibrated=False)
-    surplus = pop.relative_surplus(population, rng)
+    surplus = buying.relative_surplus(population, rng)
     plan, rows = population.plan, population.rows
     dyad = plan.dyad_of_cell[0][rows["cell"]]
     extra = population.weights * rows[PURCHASE] * surplus[dyad]
     x = pop.regressors(rows, plan.centre_of("hypothesized"))[
-        [pop.TERMS.index(term) for term in pop.BETWEEN]
+        [pop.TERMS.index(term) for term in buying.BETWEEN]
     ]
     assert (surplus != 0).sum() > 5
+    expected = np.bincount(dyad, plan.size * population.weights * rows[PURCHASE])
+    typical = np.sqrt(pop.DYAD_SD**2 + 1 / expected)
+    assert np.abs(surplus / typical).max() < buying.FAR_OFF
     assert np.abs(x @ extra).max() < 1e-9 * np.abs(x * extra).sum(axis=1).max()
 
 
@@ -337,7 +362,7 @@ def test_purchases_by_country_print_the_chi_square(full_dyads, side):
         expected = size * RATES[side] * rng.uniform(0.9, 1.1, len(size))
         expected *= round(0.0376 * size.sum()) / expected.sum()
         total = round(expected.sum())
-        whole = pop.near_chi_square(printed, size, expected, np.arange(total - 9, total + 10))
+        whole = buying.near_chi_square(printed, size, expected, np.arange(total - 9, total + 10))
         assert abs(whole.sum() - total) < 10
         # no farther from what is expected than chance would be
         scale = np.sqrt(
@@ -357,7 +382,7 @@ def test_chi_square_out_of_reach_is_said(full_dyads):
     printed = replace(PUBLISHED["p2.chi2.agent_country"], value=50_000.0)
     expected = np.round(size * RATES["agent_country"])
     with pytest.raises(SampleError, match="below zero in some country"):
-        pop.near_chi_square(printed, size, expected, np.array([round(expected.sum())]))
+        buying.near_chi_square(printed, size, expected, np.array([round(expected.sum())]))
 
 
 def test_purchases_by_cell_add_up_to_both_sides(full_dyads):
@@ -365,9 +390,11 @@ def test_purchases_by_cell_add_up_to_both_sides(full_dyads):
     population = pop.populate(PUBLISHED, full_dyads, "moments", rng, calibrated=False)
     rates = {side: dict.fromkeys(np.unique(full_dyads[side]), 0.0) for side in pop.SIDES}
     planned = replace(population, plan=replace(population.plan, directions=rates))
-    whole = pop.purchases(planned, pop.relative_surplus(population, rng))
+    whole = buying.whole_purchases(planned, buying.relative_surplus(population, rng))
     count = full_dyads["encounters"].to_numpy()
-    assert abs(whole.sum() / count.sum() - pop.PURCHASE_RATE) < pop.RATE_REACH + 0.5 / count.sum()
+    assert (
+        abs(whole.sum() / count.sum() - pop.PURCHASE_RATE) < buying.RATE_REACH + 0.5 / count.sum()
+    )
     assert ((whole >= 0) & (whole <= count)).all()
     outcome = np.repeat([1.0, 0.0], len(count))
     share = np.concatenate([whole, count - whole]) / count.sum()
