@@ -34,7 +34,7 @@ INNER_NODES = (6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 100, 130, 170)
 #: power -floor((K + 2) / 3) (Jin and Andersson 2020), so these are the numbers that pay.
 OUTER_NODES = (4, 7, 10, 13, 16, 22, 31)
 #: Error of the log-likelihood that the automatic choice of nodes allows itself, in all, where the
-#: last search starts; at its end it was six times as large in one of some hundred fits.
+#: last search starts; at its end it is larger in one of a hundred fits, six times at worst so far.
 NODE_TOLERANCE = 6e-7
 #: Steps with few nodes, before their number is chosen.
 ROUGH_ITERATIONS = 20

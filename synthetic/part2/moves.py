@@ -40,16 +40,13 @@ from synthetic.part2.names import (
 from synthetic.part2.population import (
     DYAD_SD,
     FIRST,
-    INTERACTION,
     LAST,
     UNATTAINABLE,
     Design,
     Population,
-    Variant,
     coefficients,
     marginal_probability,
     regressors,
-    t_interval,
 )
 from synthetic.part2.purchases import relative_surplus, whole_purchases
 from synthetic.published import Printed
@@ -102,7 +99,7 @@ class Column:
 
     @property
     def standard_error(self) -> Array:
-        """Of the coefficients, shape (10,)."""
+        """Of the coefficients, shape (10,), in their units."""
         return np.sqrt(np.diag(self.covariance))[: len(TERMS)]
 
     @property
@@ -112,10 +109,6 @@ class Column:
         shared = self.covariance[:n, n:]
         taken = shared @ np.linalg.pinv(self.covariance[n:, n:]) @ shared.T
         return np.sqrt(np.diag(self.covariance[:n, :n] - taken))
-
-
-# Whose star is not sought: see `synthetic.part2.population.UNINFORMATIVE`.
-NOT_SIGNIFICANT = (f"t8.{FIRST}.{INTERACTION}.estimate",)
 
 
 def look(table: Table, plan: Design, column: str, start: Array | None = None) -> Column:
@@ -153,7 +146,7 @@ def look(table: Table, plan: Design, column: str, start: Array | None = None) ->
         centre=centre,
         target=np.array([number.value for number in printed]),
         half_width=np.array([number.half_width for number in printed]),
-        band=_band(printed, plan.variant),
+        band=_band(plan, printed),
         estimate=fit.params.loc["outcome"].to_numpy(),
         spreads=spreads,
         covariance=fit.cov_params().fillna(0.0).to_numpy(),
@@ -161,15 +154,10 @@ def look(table: Table, plan: Design, column: str, start: Array | None = None) ->
     )
 
 
-def _band(printed: Sequence[Printed], variant: Variant) -> Array:
-    """Least and largest log of a t value with the printed stars, shape (2, coefficients).
-
-    Within the stated ranges standard errors are larger, and no t value is sought.
-    """
-    free = [number.id in NOT_SIGNIFICANT or variant == "ranges" for number in printed]
-    t = [(0.0, np.inf) if f else t_interval(n) for f, n in zip(free, printed, strict=True)]
+def _band(plan: Design, printed: Sequence[Printed]) -> Array:
+    """Least and largest log of a t value that is aimed at, shape (2, coefficients)."""
     with np.errstate(divide="ignore"):
-        return np.log(np.array(t).T)
+        return np.log(np.array([plan.t_limits(number) for number in printed]).T)
 
 
 # Of the dyads' standard deviation, times what is aimed at: to start from, and to be kept by moves.
@@ -313,7 +301,7 @@ def _secant(gap: Callable[[float], float], value: float) -> float:
             break
     raise SampleError(
         f"no clustering of purchases in customers gives the printed intercept: the last one, "
-        f"{last[0]:.2f}, misses by {last[1]:.3f}; change CUSTOMER_SD of the population"
+        f"{last[0]:.2f}, misses by {last[1]:.3f}; change customer_sd in AIMS of the population"
     )
 
 

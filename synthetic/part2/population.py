@@ -94,8 +94,8 @@ class Aims:
         printed digit, in half-widths.
     urgent : mapping of str to float
         Priorities of printed numbers other than `PRINTED`, by id.
-    uninformative : tuple of str
-        Ids of the standard errors that are not aimed at.
+    given_up : tuple of str
+        Ids of coefficients whose standard error and stars are not aimed at.
     unknown_elsewhere : float
         Share of the encounters outside `LEFT_OUT` that start with an unknown warranty.
     """
@@ -103,7 +103,7 @@ class Aims:
     customer_sd: Mapping[str, float]
     within_digit: Mapping[str, Mapping[str, float]]
     urgent: Mapping[str, float]
-    uninformative: tuple[str, ...]
+    given_up: tuple[str, ...]
     unknown_elsewhere: float = 0.0
 
 
@@ -124,15 +124,15 @@ URGENT = {
     f"t8.{FIRST}.{RISK}.std_error": 0.06,
     f"t8.{LAST}.{SEVERITY}:{DISTANCE}.std_error": 0.2,
 }
-# Standard errors printed to no digit, and the one of risk aversion's interaction, .0001. Beside the
-# one of risk aversion itself, with two stars for three, even one star asks for customers whose risk
-# counts at a root mean square distance of 41 from the mean; those who count are French, of unknown
-# warranty, at 32 and 14.
+# Standard errors printed as .0000.
 NO_DIGIT = (
     f"t8.{FIRST}.{ABILITY}:{DISTANCE}.std_error",
     f"t8.{LAST}.{ABILITY}:{DISTANCE}.std_error",
 )
-UNINFORMATIVE = (*NO_DIGIT, f"t8.{FIRST}.{INTERACTION}.std_error")
+# Beside two stars of risk aversion, not three, even one of its interaction asks for customers whose
+# risk counts at a root mean square distance of 41 from the mean; those who count are French, of
+# unknown warranty, at 32 and 14.
+GIVEN_UP = (f"t8.{FIRST}.{INTERACTION}.estimate",)
 # With one SD for both columns, .95, the tilt costs 1.0 nats; with these .8; with the first column
 # alone .2. In each, seven in ten French buyers are served by agents with the shortest queues.
 # Within the stated ranges the first column alone costs .7; the French records that pull its
@@ -140,8 +140,8 @@ UNINFORMATIVE = (*NO_DIGIT, f"t8.{FIRST}.{INTERACTION}.std_error")
 # The star of risk aversion's interaction costs 1.2, and risk aversion gets three stars before it is
 # reached; held at two, 2.2. `python -m synthetic.part2 --costs` measures it.
 AIMS = {
-    "moments": Aims({FIRST: 0.95, LAST: 1.2}, WITHIN_DIGIT, URGENT, UNINFORMATIVE),
-    "ranges": Aims({FIRST: 0.95}, WITHIN_DIGIT, URGENT, UNINFORMATIVE),
+    "moments": Aims({FIRST: 0.95, LAST: 1.2}, WITHIN_DIGIT, URGENT, GIVEN_UP),
+    "ranges": Aims({FIRST: 0.95}, WITHIN_DIGIT, URGENT, GIVEN_UP),
 }
 
 
@@ -221,6 +221,15 @@ class Design:
                 for number in [self.published[f"t8.{column}.{term}.estimate"]]
             ]
         )
+
+    def t_limits(self, number: Printed) -> tuple[float, float]:
+        """Sizes of a coefficient's t value that are aimed at, as (lowest, highest).
+
+        Within the stated ranges standard errors are larger, and no stars are sought.
+        """
+        if self.variant == "ranges" or number.id in self.aims.given_up:
+            return 0.0, np.inf
+        return t_interval(number)
 
     @cached_property
     def share(self) -> Array:
@@ -416,10 +425,15 @@ def standard_error_constraints(plan: Design, rows: Rows, base: Array) -> list[Co
         size = np.abs(plan.aimed_at(column))
         for k, covariance in enumerate(covariances, 1):
             for j, term in enumerate(TERMS):
+                estimate = plan.published[f"t8.{column}.{term}.estimate"]
                 number = plan.published[f"t8.{column}.{term}.std_error"]
-                if term == "intercept" or number.id in plan.aims.uninformative:
+                if (
+                    term == "intercept"
+                    or number.id in NO_DIGIT
+                    or estimate.id in plan.aims.given_up
+                ):
                     continue
-                smallest, largest = _limits(plan, number, size[j])
+                smallest, largest = _limits(number, size[j], plan.t_limits(estimate))
                 low, high = ((_factor(column, term) / se) ** 2 for se in (largest, smallest))
                 if k < len(covariances):
                     high = NO_BOUND * low
@@ -438,18 +452,11 @@ def standard_error_constraints(plan: Design, rows: Rows, base: Array) -> list[Co
     return result
 
 
-def _limits(plan: Design, number: Printed, estimate: float) -> tuple[float, float]:
-    """Standard errors that are aimed at, as (smallest, largest).
-
-    Within the stated ranges standard errors are larger, and no star is sought.
-    """
+def _limits(number: Printed, size: float, t: tuple[float, float]) -> tuple[float, float]:
+    """Standard errors as printed that bring a coefficient of this size to t values in `t`."""
     room = number.half_width + SE_ROOM * number.value
-    smallest, largest = number.value - room, number.value + room
-    if plan.variant == "moments":
-        lowest, highest = t_interval(plan.published[number.id.replace("std_error", "estimate")])
-        smallest = max(smallest, estimate / highest)
-        largest = min(largest, estimate / lowest) if lowest > 0 else largest
-    return smallest, largest
+    largest = number.value + room
+    return max(number.value - room, size / t[1]), min(largest, size / t[0]) if t[0] else largest
 
 
 def shape_constraints(plan: Design, rows: Rows, base: Array) -> list[Constraint]:
@@ -706,7 +713,11 @@ def _covariances(population: Population) -> dict[str, tuple[Array, ...]]:
 
 
 def standard_errors(population: Population) -> dict[str, float]:
-    """Standard errors to be expected of a sample, to first order, by the id of the printed ones."""
+    """Standard errors to be expected of a sample, to first order, by the id of the printed ones.
+
+    Of the coefficients aimed at, in logits per unit of the regressor; the intercepts' without the
+    uncertainty of the effects' standard deviations.
+    """
     return {
         f"t8.{column}.{term}.std_error": float(_factor(column, term) * np.sqrt(variance))
         for column, covariances in _covariances(population).items()

@@ -110,9 +110,18 @@ def significance(published: Mapping[str, Printed], found: Mapping[str, float]) -
 
 
 def error_ratios(published: Mapping[str, Printed], found: Mapping[str, float]) -> pd.DataFrame:
-    """Standard errors of Table 8 over the printed ones, terms by columns.
+    """Standard errors of Table 8 over the printed ones.
 
-    Those printed to no digit are not a number. Parameters: see `significance`.
+    Parameters
+    ----------
+    published : mapping of str to Printed
+    found : mapping of str to float
+        Standard errors by id.
+
+    Returns
+    -------
+    DataFrame, shape (10, 2)
+        Terms by columns; not a number where the printed one has no digit.
     """
     ids = {column: [f"t8.{column}.{term}.std_error" for term in TERMS] for column in TABLE8}
     return pd.DataFrame(
@@ -194,7 +203,15 @@ def certificates(published: Mapping[str, Printed], population: Population) -> di
 def conflicts(
     published: Mapping[str, Printed], plan: Design, columns: Sequence[Column]
 ) -> dict[str, str]:
-    """What keeps a printed number from being reached though none is proved impossible, by id."""
+    """What keeps a printed number from being reached though it is not proved impossible, by id.
+
+    Parameters
+    ----------
+    published : mapping of str to Printed
+    plan : Design
+    columns : sequence of Column
+        Of the sample, in the order of `TABLE8`; none of an uncalibrated one.
+    """
     first, last = TABLE8
     risk, interaction = (f"t8.{first}.{term}" for term in (RISK, pop.INTERACTION))
     smallest = published[f"{risk}.std_error"].interval[0]
@@ -268,7 +285,17 @@ def calibration(
 def apart(table: Table, population: Population, column: Column) -> pd.Series:
     """How far purchases of each dyad are from what the column's coefficients expect of it.
 
-    In standard deviations of what chance and the dyads' intercepts make of them; by dyad.
+    Parameters
+    ----------
+    table : dict of str to ndarray, shape (n,)
+    population : Population
+    column : Column
+
+    Returns
+    -------
+    Series
+        By dyad that the column is estimated on, in standard deviations of what chance (Poisson) and
+        the dyads' intercepts (to first order) make of its purchases.
     """
     values = {name: table[name].astype(float) for name in (*COLUMNS, DISTANCE)}
     index = column.estimate @ pop.regressors(values, column.centre)
@@ -283,7 +310,12 @@ def apart(table: Table, population: Population, column: Column) -> pd.Series:
 
 
 def looks(table: Table, population: Population, columns: Sequence[Column]) -> Iterator[str]:
-    """Sentences on what is not printed in so many words."""
+    """Sentences on what the printed numbers do not say of a sample."""
+    beyond = {name: (table[name] > RANGES[name][1]).sum() for name in (RISK, DURATION, VALUE)}
+    share = np.any([table[name] > RANGES[name][1] for name in beyond], axis=0).mean()
+    yield f"records beyond the stated ranges: {100 * share:.1f}% of the encounters, " + ", ".join(
+        f"{number} of {name}" for name, number in beyond.items()
+    )
     k = TERMS.index("intercept")
     for name, column in zip(TABLE8, columns, strict=True):
         far = apart(table, population, column)
@@ -305,7 +337,7 @@ _STAR = replace(
         pop.FIRST: {**pop.WITHIN_DIGIT[pop.FIRST], pop.INTERACTION: 0.9},
     },
     urgent=pop.URGENT | {f"t8.{pop.FIRST}.{pop.INTERACTION}.std_error": 1.0},
-    uninformative=pop.NO_DIGIT,
+    given_up=(),
     unknown_elsewhere=1e-4,
 )
 # Variant and what of Table 8 is aimed at.
