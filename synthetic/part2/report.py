@@ -282,6 +282,13 @@ def calibration(
     return pd.DataFrame(result)
 
 
+def _probability(table: Table, column: Column) -> Array:
+    """Purchase probability of every encounter by the column, at dyads' intercepts of zero."""
+    values = {name: table[name].astype(float) for name in (*COLUMNS, DISTANCE)}
+    index = column.estimate @ pop.regressors(values, column.centre)
+    return pop.marginal_probability(index, column.spreads[1])
+
+
 def apart(table: Table, population: Population, column: Column) -> pd.Series:
     """How far purchases of each dyad are from what the column's coefficients expect of it.
 
@@ -297,9 +304,7 @@ def apart(table: Table, population: Population, column: Column) -> pd.Series:
         By dyad that the column is estimated on, in standard deviations of what chance (Poisson) and
         the dyads' intercepts (to first order) make of its purchases.
     """
-    values = {name: table[name].astype(float) for name in (*COLUMNS, DISTANCE)}
-    index = column.estimate @ pop.regressors(values, column.centre)
-    p = pop.marginal_probability(index, column.spreads[1])
+    p = _probability(table, column)
     names = population.plan.dyad_of_cell[1]
     bought, expected = (
         np.bincount(table["dyad"][column.rows], of[column.rows], len(names))
@@ -307,6 +312,38 @@ def apart(table: Table, population: Population, column: Column) -> pd.Series:
     )
     sd = np.sqrt(expected + (column.spreads[0] * expected) ** 2)
     return pd.Series(bought - expected, names)[expected > 0] / sd[expected > 0]
+
+
+def by_kind(table: Table, population: Population, columns: Sequence[Column]) -> pd.DataFrame:
+    """Purchases of every dyad by kind of customer (`population.KINDS`), beside the expected ones.
+
+    A dyad whose purchases add up may still have all of them from one kind of customer.
+
+    Parameters
+    ----------
+    table : dict of str to ndarray, shape (n,)
+    population : Population
+    columns : sequence of Column
+        In the order of `TABLE8`. The last one says what is expected of the customers it is
+        estimated on, the first one what of the left-out country's.
+
+    Returns
+    -------
+    DataFrame
+        By dyad, variable and kind (its lowest value): encounters, bought, expected; of known
+        warranties.
+    """
+    first, last = columns
+    p = np.where(last.rows, _probability(table, last), _probability(table, first))
+    known = table[RISK] <= RANGES[RISK][1]
+    dyad = np.array(population.plan.dyad_of_cell[1])[table["dyad"]]
+    parts = []
+    for name, edges in pop.KINDS.items():
+        kind = np.r_[RANGES[name][0], edges][np.searchsorted(edges, table[name])]
+        values = {"encounters": 1, "bought": table[PURCHASE], "expected": p}
+        frame = pd.DataFrame({"dyad": dyad, "variable": name, "kind": kind} | values)
+        parts.append(frame[known].groupby(["dyad", "variable", "kind"]).sum())
+    return pd.concat(parts).sort_index()
 
 
 def looks(table: Table, population: Population, columns: Sequence[Column]) -> Iterator[str]:
@@ -326,6 +363,15 @@ def looks(table: Table, population: Population, columns: Sequence[Column]) -> It
             f"{column.conditional_error[k]:.4f}; farthest dyad {worst}, {far[worst]:.1f} of its "
             "standard deviations from what is expected"
         )
+    kinds = by_kind(table, population, columns)
+    kinds = kinds[kinds["expected"] >= pop.FEWEST_EXPECTED]
+    dyad, variable, kind = (np.log((kinds["bought"] + 1) / (kinds["expected"] + 1))).abs().idxmax()
+    worst = kinds.loc[(dyad, variable, kind)]
+    yield (
+        f"farthest kind of customers: {dyad}, {variable} from {kind:g}, bought "
+        f"{worst['bought']:.0f} times in {worst['encounters']:.0f} encounters, "
+        f"{worst['expected']:.1f} expected"
+    )
 
 
 _BOTH = pop.AIMS["moments"]

@@ -24,10 +24,11 @@ from synthetic.part2.moves import (
     moment_conditions,
     pool,
 )
-from synthetic.part2.names import COLUMNS, PURCHASE, RANGES
+from synthetic.part2.names import COLUMNS, PURCHASE, RANGES, RISK, TABLE8
 from synthetic.part2.report import (
     SCENARIOS,
     apart,
+    by_kind,
     calibration,
     chi_square,
     costs,
@@ -233,6 +234,52 @@ def test_a_dyad_that_buys_too_much_is_apart(plain):
     moved = apart(more, population, column) - far
     assert moved["DEU-SVK"] > 3
     np.testing.assert_array_equal(moved.drop("DEU-SVK"), 0.0)
+
+
+def test_purchases_of_one_kind_of_customers_show(plain):
+    _, _, sample, plan = plain
+    population = pop.Population(plan, {}, np.empty(0), {}, pd.DataFrame(), 0.0)
+    columns = [look(sample, plan, column) for column in TABLE8]
+    kinds = by_kind(sample, population, columns)
+    known = sample[RISK] <= 5
+    for name in pop.KINDS:
+        mine = kinds.xs(name, level="variable")
+        assert mine["encounters"].sum() == known.sum()
+        assert mine["bought"].sum() == sample[PURCHASE][known].sum()
+    # the same number of purchases in a dyad, all from customers without a warranty
+    inside = known & (sample["dyad"] == plan.dyad_of_cell[1].index("FRA-MAR"))
+    moved = sample | {PURCHASE: np.where(inside, 0, sample[PURCHASE])}
+    without = np.flatnonzero(inside & (sample[RISK] == 0))
+    moved[PURCHASE][without[: int(sample[PURCHASE][inside].sum())]] = 1
+    after = by_kind(moved, population, columns)
+    np.testing.assert_allclose(after["expected"], kinds["expected"])
+    here = after.loc["FRA-MAR", RISK]
+    assert here["bought"].sum() == kinds.loc["FRA-MAR", RISK]["bought"].sum() > 0
+    assert (here["bought"].iloc[1:] == 0).all()
+    others = ["FRA-MAR" not in index for index in after.index]
+    pd.testing.assert_frame_equal(after[others], kinds[others])
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_tilt_spreads_a_dyads_purchases_over_kinds_of_customers(full_dyads, monkeypatch, seed):
+    monkeypatch.setattr(pop, "FINAL_SUPPORT", 6_000)
+    monkeypatch.setattr(pop, "SCALES", (0.1,))
+
+    def farthest() -> float:
+        rng = np.random.default_rng(seed)
+        population = pop.populate(PUBLISHED, full_dyads, "moments", rng)
+        plan, rows = population.plan, pop.prepare(population.plan, population.rows)
+        inside = rows["dyad"] == plan.dyad_of_cell[1].index("FRA-TUN")
+        inside &= rows[RISK] <= 5
+        year, weights = rows[RISK][inside].astype(int), population.weights[inside]
+        bought = np.bincount(year, weights * rows[PURCHASE][inside])
+        expected = np.bincount(year, weights * rows["p hypothesized"][inside])
+        return float(np.abs(bought - expected).max() / expected.sum())
+
+    # of the dyad's purchases, in one year of warranty too many or too few
+    spread = farthest()
+    monkeypatch.setattr(pop, "KINDS", {})
+    assert spread < 0.2 < 0.3 < farthest()
 
 
 def test_conflicts_are_named_only_where_a_number_is_missed(plain):
