@@ -138,7 +138,7 @@ GIVEN_UP = (f"t8.{FIRST}.{INTERACTION}.estimate",)
 # Within the stated ranges the first column alone costs .7; the French records that pull its
 # coefficient of risk aversion down to a thirtieth of the last column's are beyond them.
 # The star of risk aversion's interaction costs 1.3, and risk aversion gets three stars before it is
-# reached; held at two, more. `python -m synthetic.part2 --costs` measures it.
+# reached; held at two, 2.0. `python -m synthetic.part2 --costs` measures it.
 AIMS = {
     "moments": Aims({FIRST: 0.95, LAST: 1.2}, WITHIN_DIGIT, URGENT, GIVEN_UP),
     "ranges": Aims({FIRST: 0.95}, WITHIN_DIGIT, URGENT, GIVEN_UP),
