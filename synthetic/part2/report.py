@@ -330,8 +330,8 @@ def by_kind(table: Table, population: Population, columns: Sequence[Column]) -> 
     Returns
     -------
     DataFrame
-        By dyad, variable and kind (its lowest value): encounters, bought, expected; of known
-        warranties.
+        By dyad, variable and kind (its lower edge): encounters, bought and expected, in numbers of
+        encounters of known warranty.
     """
     first, last = columns
     p = np.where(last.rows, _probability(table, last), _probability(table, first))
@@ -365,6 +365,7 @@ def looks(table: Table, population: Population, columns: Sequence[Column]) -> It
         )
     kinds = by_kind(table, population, columns)
     kinds = kinds[kinds["expected"] >= pop.FEWEST_EXPECTED]
+    # one more on both sides: none of six is farther off than one of five
     dyad, variable, kind = (np.log((kinds["bought"] + 1) / (kinds["expected"] + 1))).abs().idxmax()
     worst = kinds.loc[(dyad, variable, kind)]
     yield (
