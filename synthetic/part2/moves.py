@@ -38,14 +38,16 @@ from synthetic.part2.names import (
     TERMS,
 )
 from synthetic.part2.population import (
-    DYAD_SD,
     FIRST,
+    KIND_ROOM,
     LAST,
     UNATTAINABLE,
     Design,
     Population,
     coefficients,
+    kinds,
     marginal_probability,
+    of_kind,
     regressors,
 )
 from synthetic.part2.purchases import relative_surplus, whole_purchases
@@ -154,25 +156,47 @@ def look(table: Table, plan: Design, column: str, start: Array | None = None) ->
     )
 
 
+def purchase_probability(
+    rows: Mapping[str, Array], column: Column, effect: Array | float = 0.0
+) -> Array:
+    """Purchase probability of encounters by a column's estimates, customers' intercepts averaged.
+
+    Parameters
+    ----------
+    rows : mapping of str to ndarray, shape (n,)
+        The five variables and cultural distance.
+    column : Column
+    effect : ndarray, shape (n,), or float
+        The dyads' intercepts, in logits.
+    """
+    values = {name: rows[name].astype(float) for name in (*COLUMNS, DISTANCE)}
+    index = column.estimate @ regressors(values, column.centre) + effect
+    return marginal_probability(index, column.spreads[1], NODES)
+
+
 def _band(plan: Design, printed: Sequence[Printed]) -> Array:
     """Least and largest log of a t value that is aimed at, shape (2, coefficients)."""
     with np.errstate(divide="ignore"):
         return np.log(np.array([plan.t_limits(number) for number in printed]).T)
 
 
-# Of the dyads' standard deviation, times what is aimed at: to start from, and to be kept by moves.
-DYAD_RANGE, DYAD_KEPT = (0.6, 2.0), (0.7, 2.0)
-PATTERNS, SCALINGS = 10, 3
-NEAR = 0.35  # of `_away`: near enough to start from
+# The dyads' standard deviation that moves keep. Below, some samples have two maxima of the
+# likelihood, one of them at zero; above, standard errors of the intercept and of distance exceed
+# the printed ones further.
+DYAD_RANGE = 0.07, 0.13
+# How far, relative, it may start from the middle, and in standard errors the coefficient of
+# distance from the printed one: moves hardly reach either.
+SD_NEAR, DISTANCE_NEAR = 1.5, 1.0
+PATTERNS, SCALINGS, SAME_SCALE = 10, 3, 0.05
 
 
 def drawn(population: Population, stream: np.random.SeedSequence) -> Table:
     """Draw encounters among which dyads differ about as much as is aimed at.
 
     Purchases by which dyads exceed expectation are scaled until every column's estimate of the
-    dyads' standard deviation is near `DYAD_SD`: an estimate of zero, or near it, would change by
-    jumps under the moves. Some patterns have no such scale, and others pull the coefficient of
-    distance along, which moves hardly reach; the pattern is taken that starts both nearest.
+    dyads' standard deviation is near the middle of `DYAD_RANGE`. Some patterns have no such scale,
+    and others pull the coefficient of distance along; the first pattern is taken that starts near
+    in both, or the nearest.
 
     Parameters
     ----------
@@ -204,32 +228,30 @@ def drawn(population: Population, stream: np.random.SeedSequence) -> Table:
             away = max(_away(column) for column in columns)
             last = f"dyads' SDs {found.round(3)}"
             logger.info("surpluses times %.2f: %s, %.2f away", scale, last, away)
-            low, high = DYAD_SD * np.array(DYAD_RANGE)
-            if ((found > low) & (found < high)).all():
-                best = min(best, (away, table), key=lambda trial: trial[0])
-                break
+            best = min(best, (away, table), key=lambda trial: trial[0])
+            if away < 1:
+                return table
             # what varies between dyads is their intercepts and luck, about as much as these
-            scale *= np.sqrt(2 * DYAD_SD**2 / (np.mean(found**2) + DYAD_SD**2))
-        if best[0] < NEAR:
-            break
+            middle = np.prod(DYAD_RANGE)
+            factor = np.sqrt(2 * middle / (np.mean(found**2) + middle))
+            if abs(factor - 1) < SAME_SCALE:
+                break
+            scale *= factor
     if best[1] is None:
         raise SampleError(
-            f"none of {PATTERNS} patterns of surpluses gives dyads' SDs near {DYAD_SD} (the last: "
-            f"{last}); change DYAD_SD of the population"
+            f"none of {PATTERNS} patterns of surpluses gives dyads that differ (the last: {last}); "
+            "change DYAD_SD of the population"
         )
     return best[1]
 
 
 def _away(column: Column) -> float:
-    """How far a start is from what is aimed at.
-
-    The coefficient of distance from the printed one, in standard errors, or the dyads' SD from
-    `DYAD_SD`, in logs: whichever is farther.
-    """
-    away = np.abs(column.estimate - column.target) / column.standard_error
+    """How far a start is from what is aimed at; up to 1 is near."""
+    k = TERMS.index(DISTANCE)
+    distance = np.abs(column.estimate - column.target)[k] / column.standard_error[k]
     with np.errstate(divide="ignore"):
-        ratio = np.log(column.spreads[0] / DYAD_SD)
-    return float(max(away[TERMS.index(DISTANCE)], np.abs(ratio)))
+        spread = np.abs(np.log(column.spreads[0] / np.sqrt(np.prod(DYAD_RANGE))))
+    return float(max(distance / DISTANCE_NEAR, spread / np.log(SD_NEAR)))
 
 
 INTERCEPT_ROOM = 0.03  # that is left to the moves
@@ -369,11 +391,13 @@ def pool(table: Table, size: int, rng: np.random.Generator) -> Moves:
     n = len(table["cell"])
     beyond = np.stack([table[name] > RANGES[name][1] for name in COLUMNS])
     strange = np.flatnonzero(beyond.any(axis=0))
+    # every variable's as often: there are few unknown warranties, and much rests on them
+    often = (beyond / np.maximum(beyond.sum(axis=1), 1)[:, None]).sum(axis=0)[strange]
     beyond_size = int(BEYOND * size) if len(strange) else 0
     row = np.r_[
         rng.choice(n, size),
         rng.choice(np.flatnonzero(table[PURCHASE] == 1), int(BUYERS * size)),
-        rng.choice(strange, 2 * beyond_size) if beyond_size else strange,
+        rng.choice(strange, 2 * beyond_size, p=often / often.sum()) if beyond_size else strange,
     ]
     column = rng.integers(0, len(COLUMNS), len(row))
     # half of the unusual records give away or exchange what is unusual in them
@@ -455,7 +479,8 @@ def moment_conditions(plan: Design) -> list[tuple[str, str | None, float, float]
 def gaps(table: Table, plan: Design, columns: Sequence[Column]) -> Array:
     """Distance of every condition from its target, in half-widths.
 
-    First Table 7, then every column's ten coefficients, then its bands of `_beyond`.
+    First Table 7, then every column's ten coefficients, then its bands of `_beyond`, then the
+    population's kinds of encounters.
     """
     z = _standardised(table, plan)
     moments = [
@@ -463,7 +488,27 @@ def gaps(table: Table, plan: Design, columns: Sequence[Column]) -> Array:
         for a, b, target, half in moment_conditions(plan)
     ]
     estimates = [(c.estimate - c.target) / c.half_width for c in columns]
-    return np.concatenate([moments, *estimates, *(_beyond(column) for column in columns)])
+    bands = [_beyond(column) for column in columns]
+    bought, expected = _by_kind(table, plan, columns[0]).sum(axis=2)
+    by_kind = (bought - expected) / _kind_width(expected)
+    return np.concatenate([moments, *estimates, *bands, by_kind])
+
+
+# Purchases of a kind of encounter may be off by the population's `KIND_ROOM` or, if that is more,
+# by so many of the standard deviations that chance makes of them.
+KIND_DEVIATIONS = 3.0
+
+
+def _by_kind(rows: Mapping[str, Array], plan: Design, column: Column) -> Array:
+    """Purchases and their probabilities by kind of encounter, shape (2, kinds, n), else zero."""
+    member = np.array([of_kind(rows, *kind) for kind in kinds(plan)])
+    p = purchase_probability(rows, column, column.dyad_effect[rows["dyad"]])
+    return member * np.stack([rows[PURCHASE], p])[:, None]
+
+
+def _kind_width(expected: Array) -> Array:
+    """Half-widths of the purchases of kinds, given the expected ones."""
+    return np.maximum(KIND_ROOM * expected, KIND_DEVIATIONS * np.sqrt(np.maximum(expected, 1.0)))
 
 
 # Half-widths of a band's ends: of a t value, relative, and of the dyads' standard deviation.
@@ -477,8 +522,7 @@ def _beyond(column: Column) -> Array:
     """
     t = np.abs(column.estimate) / column.standard_error
     value = np.r_[np.log(t) / T_WIDTH, column.spreads[0] / SPREAD_WIDTH]
-    kept = DYAD_SD * np.array(DYAD_KEPT) / SPREAD_WIDTH
-    low, high = np.c_[column.band / T_WIDTH, kept]
+    low, high = np.c_[column.band / T_WIDTH, np.array(DYAD_RANGE) / SPREAD_WIDTH]
     return np.maximum(0.0, 1 + value - high) - np.maximum(0.0, 1 + low - value)
 
 
@@ -490,6 +534,7 @@ def effects(table: Table, plan: Design, columns: Sequence[Column], moves: Moves)
     """Effect of each move on every condition of `gaps`, shape (conditions, moves), half-widths."""
     n = len(table["cell"])
     old = {name: table[name][moves.row].astype(float) for name in (*COLUMNS, DISTANCE, PURCHASE)}
+    old["dyad"] = table["dyad"][moves.row]
     new = dict(old)
     for j, name in enumerate(COLUMNS):
         new[name] = np.where(moves.column == j, moves.value, old[name])
@@ -513,10 +558,13 @@ def effects(table: Table, plan: Design, columns: Sequence[Column], moves: Moves)
                 slope = column.estimate[TERMS.index(f"{name}:{DISTANCE}")]
                 change[TERMS.index(DISTANCE)] += slope * shift
         result.extend(change / column.half_width[:, None])
-        t = change / column.estimate[:, None] - _error_changes(old, new, table, column, moves)
+        t = change / column.estimate[:, None] - _error_changes(old, new, column, moves)
         change = np.vstack([t / T_WIDTH, spread / SPREAD_WIDTH])
         bands.extend(np.where(_beyond(column)[:, None] == 0, 0.0, change))
-    return np.stack([*result, *bands])
+    bought, p = _by_kind(new, plan, columns[0]) - _by_kind(old, plan, columns[0])
+    width = _kind_width(_by_kind(table, plan, columns[0])[1].sum(axis=1))
+    by_kind = [total(of) / half for of, half in zip(bought - p, width, strict=True)]
+    return np.stack([*result, *bands, *by_kind])
 
 
 def _score_changes(table: Table, plan: Design, column: Column, moves: Moves) -> Array:
@@ -561,7 +609,7 @@ def _score_changes(table: Table, plan: Design, column: Column, moves: Moves) -> 
 
 
 def _error_changes(
-    old: Mapping[str, Array], new: Mapping[str, Array], table: Table, column: Column, moves: Moves
+    old: Mapping[str, Array], new: Mapping[str, Array], column: Column, moves: Moves
 ) -> Array:
     """What each move changes in the logs of a column's standard errors, shape (10, moves).
 
@@ -571,8 +619,7 @@ def _error_changes(
     information = []
     for values in (new, old):
         x = regressors(values, column.centre)
-        effect = column.dyad_effect[table["dyad"][moves.row]]
-        p = marginal_probability(column.estimate @ x + effect, column.spreads[1], NODES)
+        p = purchase_probability(values, column, column.dyad_effect[values["dyad"]])
         information.append(column.rows[moves.row] * p * (1 - p) * (weight @ x) ** 2)
     change = information[1] - information[0]
     change = np.stack([np.bincount(moves.move, values, moves.number) for values in change])
@@ -647,20 +694,28 @@ def choose(effect: Array, gap: Array, price: float, rng: np.random.Generator) ->
 # round of many moves has overshot.
 PRICE = 3000.0
 DONE = 0.99  # half-widths
-PATIENCE = 40, 10.0  # rounds after which more half-widths than these are given up
-# Times the best so far: a round that ends there has made too many moves, or is taken back.
-OVERSHOT, SETBACK = 1.5, 3.0
+# Times the largest gap before a round: a round whose moves did otherwise than their effects said by
+# more has made too many, and one that ends so far beyond the best is taken back.
+OVERSHOT, SETBACK = 0.5, 3.0
+PATIENCE = 6  # rounds in which the largest gap is at least halved: otherwise the sample is given up
 # Largest effect of a single move: a share of a condition's own gap or, if it is larger, so many
-# half-widths at first and a share of the largest gap later. Coarse moves shift what a coefficient
-# rests on; rounding the few fractional ones leaves gaps, which finer and finer moves close. Moments
-# are spared them, but for those of one variable whose tail hardly moves otherwise: open calls and
-# unknown warranties.
-LARGEST, STAGES = 0.4, 8
-COARSE, COARSE_MOMENT = 40.0, 1.5
+# half-widths at first and a share of the largest gap later. Rounding the few fractional moves
+# leaves gaps, which finer and finer moves close. Coefficients bear coarse moves, since a buyer of
+# unknown warranty counts a hundred half-widths; moments are spared them, but for those of one
+# variable whose tail hardly moves otherwise: open calls and unknown warranties. These come whole:
+# one encounter's is ten half-widths of the SD of risk aversion, so only gaps of more than half of
+# that are theirs to close.
+LARGEST, NEAREST, STAGES = 0.4, 2.0, 8
+COARSE, COARSE_MOMENT = 160.0, 1.5
 
 
 def chosen_in_stages(
-    effect: Array, gap: Array, coarse: Array, eager: float, rng: np.random.Generator
+    effect: Array,
+    gap: Array,
+    largest: Array,
+    coarse: Array,
+    eager: float,
+    rng: np.random.Generator,
 ) -> NDArray[np.bool_]:
     """Moves chosen by programmes over finer and finer ones, each for what the last left open.
 
@@ -670,6 +725,8 @@ def chosen_in_stages(
         In half-widths.
     gap : ndarray, shape (conditions,)
         In half-widths.
+    largest : ndarray, shape (conditions,)
+        Effect that a move may have, relative to the condition's gap.
     coarse : ndarray, shape (conditions,)
         Effect that a move may have at first, in half-widths.
     eager : float
@@ -689,7 +746,7 @@ def chosen_in_stages(
     chosen, left, at_most = np.zeros(effect.shape[1], dtype=bool), gap, coarse
     for _ in range(STAGES):
         worst = np.abs(left).max()
-        limit = np.maximum(LARGEST * np.abs(left), at_most)
+        limit = np.maximum(largest * np.abs(left), at_most)
         free = np.flatnonzero(~chosen & (size <= limit[:, None]).all(axis=0))
         chosen[free] = choose(effect[:, free], left, eager * PRICE / worst, rng)
         left = gap + effect @ chosen
@@ -704,9 +761,8 @@ def polish(
     plan: Design,
     rng: np.random.Generator,
     *,
-    rounds: int = 80,
     size: int = 8000,
-) -> tuple[Table, float]:
+) -> Table:
     """Move values until Table 7 and the plan's columns of Table 8 print as published.
 
     Parameters
@@ -716,35 +772,35 @@ def polish(
         and cultural distance. Not changed.
     plan : Design
     rng : numpy.random.Generator
-    rounds : int
-        Most programmes solved.
     size : int
         See `pool`.
 
     Returns
     -------
-    table : dict of str to ndarray
-    worst : float
-        Largest distance of a condition from its target, in half-widths.
+    dict of str to ndarray
+        The table nearest to the printed digits.
     """
     columns = [look(table, plan, column) for column in plan.columns]
     first, best, eager = table, None, 1.0
+    said, before = None, np.inf
     pairs = [(a, b) for a, b, *_ in moment_conditions(plan)]
     names = [f"{a}, {b or 'mean'}" for a, b in pairs]
     names += [f"{column} {term}" for column in plan.columns for term in TERMS]
     limits = [*(f"t of {term}" for term in TERMS), "dyads' SD"]
     names += [f"{column} {limit}" for column in plan.columns for limit in limits]
-    coarse = np.full(len(names), COARSE)
-    coarse[: len(pairs)] = [
-        COARSE if set(pair) & {DURATION, RISK} and pair[1] in (pair[0], None) else COARSE_MOMENT
-        for pair in pairs
-    ]
-    for k in range(rounds):
+    names += [f"{plan.dyad_of_cell[1][dyad]} {name} {k}" for dyad, name, k in kinds(plan)]
+    largest, coarse = np.full(len(names), LARGEST), np.full(len(names), COARSE)
+    coarse[: len(pairs)] = COARSE_MOMENT
+    for tail in ((DURATION, None), (DURATION, DURATION), (RISK, None)):
+        coarse[pairs.index(tail)] = COARSE
+    largest[pairs.index((RISK, RISK))] = NEAREST
+    history: list[float] = []
+    while True:
         gap = gaps(table, plan, columns)
         worst, open_ = np.abs(gap).max(), (np.abs(gap) > 1).sum()
         logger.info(
             "polish round %d: %d of %d conditions open, worst %.1f half-widths (%s), SDs %s",
-            k,
+            len(history),
             open_,
             len(gap),
             worst,
@@ -753,21 +809,26 @@ def polish(
         )
         if best is None or worst < best[0]:
             best = worst, table, columns
-        overshot = worst > OVERSHOT * best[0]
-        eager = max(0.05, 0.7 * eager) if overshot else min(1.0, 1.25 * eager)
+        if said is not None:
+            overshot = np.abs(gap - said).max() > OVERSHOT * before
+            eager = max(0.05, 0.7 * eager) if overshot else min(1.0, 1.25 * eager)
         if worst > SETBACK * best[0]:
             worst, table, columns = best
             gap = gaps(table, plan, columns)
-        if worst < DONE or (k >= PATIENCE[0] and best[0] > PATIENCE[1]):
+        history.append(best[0])
+        stuck = len(history) > PATIENCE and history[-1] > 0.5 * history[-1 - PATIENCE]
+        if worst < DONE or stuck:
             break
         moves = pool(table, size, rng)
         effect = effects(table, plan, columns, moves)
-        table = moves.made(table, chosen_in_stages(effect, gap, coarse, eager, rng))
+        chosen = chosen_in_stages(effect, gap, largest, coarse, eager, rng)
+        said, before = gap + effect @ chosen, worst
+        table = moves.made(table, chosen)
         columns = [
             look(table, plan, name, np.r_[column.estimate, column.spreads])
             for name, column in zip(plan.columns, columns, strict=True)
         ]
-    worst, table, _ = best
+    table = best[1]
     changed = np.any([table[name] != first[name] for name in COLUMNS], axis=0).mean()
     logger.info("moves changed a value in %.0f%% of the encounters", 100 * changed)
-    return table, worst
+    return table

@@ -316,12 +316,13 @@ NO_BOUND = 20.0  # times the least information
 # customers differ: the sample's standard errors are larger by so much.
 CLUSTERED, OF_CUSTOMER = {FIRST: 1.05, LAST: 1.15}, (SEVERITY, RISK, VALUE)
 CELL_ROOM, RATE_ROOM = 0.005, 0.03  # relative: encounters of a cell, purchases of a cell
-# Kinds of customers of known warranty, by edges of their own variables, whose purchases stay near
-# the expected ones, relative to these or, if they are more, to so many. Without them the tilt lets
-# the left-out country's second dyad carry what the scores of risk aversion and its interaction are
-# apart in: all its purchases came from one year of warranty and one severity. Wider kinds only move
-# that, to another year or to line numbers.
+# Kinds of encounter of known warranty, by edges of one variable, whose purchases stay near the
+# expected ones, relative to these or, if they are more, to so many. Without them the tilt lets the
+# left-out country's second dyad carry what the scores of risk aversion and its interaction are
+# apart in: all its purchases came from one year of warranty and one severity, or from a few agents.
+# Wider kinds only move that, to another year or to line numbers.
 KINDS = {
+    ABILITY: (31.5, 34.5, 60, 100, 150),
     RISK: (0.5, 1.5, 2.5, 3.5, 4.5),
     SEVERITY: (1.6, 2.1, 2.9, 3.6, 4.6),
     VALUE: (1.5, 2.5, 3.5, 4.5),
@@ -470,12 +471,29 @@ def _limits(number: Printed, size: float, t: tuple[float, float]) -> tuple[float
     return max(number.value - room, size / t[1]), min(largest, size / t[0]) if t[0] else largest
 
 
+def kinds(plan: Design) -> list[tuple[int, str, int]]:
+    """Kinds of encounter in the left-out country's large dyads: dyad, variable, number."""
+    code, _ = plan.dyad_of_cell
+    return [
+        (int(dyad), name, number)
+        for dyad in np.unique(code[plan.large & ~plan.remaining])
+        for name, edges in KINDS.items()
+        for number in range(len(edges) + 1)
+    ]
+
+
+def of_kind(rows: Mapping[str, Array], dyad: int, name: str, number: int) -> NDArray[np.bool_]:
+    """Whether encounters are of one of `kinds`, shape (n,)."""
+    known = rows[RISK] <= RANGES[RISK][1]
+    return known & (rows["dyad"] == dyad) & (np.searchsorted(KINDS[name], rows[name]) == number)
+
+
 def shape_constraints(plan: Design, rows: Rows, base: Array) -> list[Constraint]:
     """What is not printed but keeps the population presentable.
 
     Cell shares and the purchase rate (draws are stratified by both); purchases of a cell as the
     model of each column expects them, and in dyads of the left-out country those of each kind of
-    customer; dyads' means within a band.
+    encounter; dyads' means within a band.
     """
     result = [form.wish("rate", lambda r: r[PURCHASE], PURCHASE_RATE, 1e-5, 1.0)]
     code, names = plan.dyad_of_cell
@@ -494,19 +512,15 @@ def shape_constraints(plan: Design, rows: Rows, base: Array) -> list[Constraint]
                 result.append(
                     form.wish(f"{column} {label}", lambda _, v=values: v, 0.0, room, SHAPE)
                 )
-    p, known = rows[f"p {FIRST}"], rows[RISK] <= RANGES[RISK][1]
-    for dyad in np.unique(code[plan.large & ~plan.remaining]):
-        for name, edges in KINDS.items():
-            kind = np.searchsorted(edges, rows[name])
-            for k in range(len(edges) + 1):
-                inside = known & (rows["dyad"] == dyad) & (kind == k)
-                if not inside.any():
-                    continue  # no line numbers within the ranges
-                values = inside * (rows[PURCHASE] - p)
-                room = KIND_ROOM * max(float(base @ (inside * p)), FEWEST_EXPECTED / plan.size)
-                result.append(
-                    form.wish(f"{names[dyad]} {name} {k}", lambda _, v=values: v, 0.0, room, SHAPE)
-                )
+    p = rows[f"p {FIRST}"]
+    for dyad, name, number in kinds(plan):
+        inside = of_kind(rows, dyad, name, number)
+        if not inside.any():
+            continue  # no line numbers within the ranges
+        values = inside * (rows[PURCHASE] - p)
+        room = KIND_ROOM * max(float(base @ (inside * p)), FEWEST_EXPECTED / plan.size)
+        label = f"{names[dyad]} {name} {number}"
+        result.append(form.wish(label, lambda _, v=values: v, 0.0, room, SHAPE))
     for dyad in np.unique(code[plan.large]):
         inside, share = rows["dyad"] == dyad, plan.dyad_share[dyad]
         for name, band in BAND.items():

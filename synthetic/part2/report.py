@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from synthetic.part2 import population as pop
 from synthetic.part2.dyads import NAMES, cells, country_rows, spread_limits
 from synthetic.part2.encounters import Table
-from synthetic.part2.moves import Column
+from synthetic.part2.moves import Column, purchase_probability
 from synthetic.part2.names import (
     ABILITY,
     COLUMNS,
@@ -282,13 +282,6 @@ def calibration(
     return pd.DataFrame(result)
 
 
-def _probability(table: Table, column: Column) -> Array:
-    """Purchase probability of every encounter by the column, at dyads' intercepts of zero."""
-    values = {name: table[name].astype(float) for name in (*COLUMNS, DISTANCE)}
-    index = column.estimate @ pop.regressors(values, column.centre)
-    return pop.marginal_probability(index, column.spreads[1])
-
-
 def apart(table: Table, population: Population, column: Column) -> pd.Series:
     """How far purchases of each dyad are from what the column's coefficients expect of it.
 
@@ -304,7 +297,7 @@ def apart(table: Table, population: Population, column: Column) -> pd.Series:
         By dyad that the column is estimated on, in standard deviations of what chance (Poisson) and
         the dyads' intercepts (to first order) make of its purchases.
     """
-    p = _probability(table, column)
+    p = purchase_probability(table, column)
     names = population.plan.dyad_of_cell[1]
     bought, expected = (
         np.bincount(table["dyad"][column.rows], of[column.rows], len(names))
@@ -315,9 +308,10 @@ def apart(table: Table, population: Population, column: Column) -> pd.Series:
 
 
 def by_kind(table: Table, population: Population, columns: Sequence[Column]) -> pd.DataFrame:
-    """Purchases of every dyad by kind of customer (`population.KINDS`), beside the expected ones.
+    """Purchases of every dyad by kind of encounter (`population.KINDS`), beside the expected ones.
 
-    A dyad whose purchases add up may still have all of them from one kind of customer.
+    A dyad whose purchases add up may still have all of them from one kind of encounter. Expected
+    are those of the column at the dyad's estimated intercept.
 
     Parameters
     ----------
@@ -334,7 +328,8 @@ def by_kind(table: Table, population: Population, columns: Sequence[Column]) -> 
         encounters of known warranty.
     """
     first, last = columns
-    p = np.where(last.rows, _probability(table, last), _probability(table, first))
+    each = [purchase_probability(table, c, c.dyad_effect[table["dyad"]]) for c in (first, last)]
+    p = np.where(last.rows, each[1], each[0])
     known = table[RISK] <= RANGES[RISK][1]
     dyad = np.array(population.plan.dyad_of_cell[1])[table["dyad"]]
     parts = []
@@ -369,7 +364,7 @@ def looks(table: Table, population: Population, columns: Sequence[Column]) -> It
     dyad, variable, kind = (np.log((kinds["bought"] + 1) / (kinds["expected"] + 1))).abs().idxmax()
     worst = kinds.loc[(dyad, variable, kind)]
     yield (
-        f"farthest kind of customers: {dyad}, {variable} from {kind:g}, bought "
+        f"farthest kind of encounter: {dyad}, {variable} from {kind:g}, bought "
         f"{worst['bought']:.0f} times in {worst['encounters']:.0f} encounters, "
         f"{worst['expected']:.1f} expected"
     )

@@ -1,6 +1,8 @@
 """Essay II's firm: dyads meet the country rows, raw sources rebuild the rows they came from."""
 
+import importlib
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,14 +16,24 @@ from synthetic.part2 import purchases as buying
 from synthetic.part2.dyads import NAMES, UNATTAINABLE, cells, country_rows, shares, spread_limits
 from synthetic.part2.encounters import OWN, Clustering, draw, share_out
 from synthetic.part2.moves import (
+    DISTANCE_NEAR,
+    DYAD_RANGE,
+    LARGEST,
+    NEAREST,
+    PATIENCE,
+    SD_NEAR,
     T_WIDTH,
+    _away,
     _beyond,
+    _by_kind,
+    _kind_width,
     choose,
     chosen_in_stages,
     effects,
     gaps,
     look,
     moment_conditions,
+    polish,
     pool,
 )
 from synthetic.part2.names import COLUMNS, PURCHASE, RANGES, RISK, TABLE8
@@ -40,6 +52,7 @@ from synthetic.published import by_id
 from synthetic.sample import SampleError
 
 PUBLISHED = by_id()
+part2, moving = (importlib.import_module(f"synthetic.part2{room}") for room in ("", ".moves"))
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +182,8 @@ def test_moves_do_what_their_effects_say(seed):
     effect = effects(sample, plan, [before], moves)
     gap, start = gaps(sample, plan, [before]), np.r_[before.estimate, before.spreads]
     n = len(moment_conditions(plan))
-    moments, estimates, bands = np.split(np.arange(len(gap)), [n, n + len(before.estimate)])
+    ends = [n, n + len(before.estimate), len(gap) - len(pop.kinds(plan))]
+    moments, estimates, bands, _ = np.split(np.arange(len(gap)), ends)
     part, missed = rng.integers(0, 8, moves.number), []
     for k in range(8):
         chosen = (np.abs(effect).max(axis=0) < 100) & (part == k)
@@ -187,6 +201,28 @@ def test_moves_do_what_their_effects_say(seed):
             ]
         )
     assert (np.median(missed, axis=0) < [0.1, 0.3]).all()
+
+
+def test_moves_do_to_kinds_of_encounter_what_their_effects_say(plain):
+    # Given the column, exactly: purchases and expected ones of the encounters touched add up.
+    _, _, sample, plan = plain
+    column, kinds = look(sample, plan, "hypothesized"), pop.kinds(plan)
+    moves = pool(sample, 400, np.random.default_rng(4))
+    effect = effects(sample, plan, [column], moves)[-len(kinds) :]
+    chosen = np.arange(moves.number) % 3 == 0
+    before, after = [
+        _by_kind(rows, plan, column).sum(axis=2) for rows in (sample, moves.made(sample, chosen))
+    ]
+    width = _kind_width(before[1])
+    change = (after - before)[0] - (after - before)[1]
+    assert (effect[:, chosen] != 0).any(axis=1).sum() > len(kinds) / 2
+    np.testing.assert_allclose(effect @ chosen, change / width, atol=1e-9)
+    # kinds of a dyad and variable share its purchases out, but for those of unknown warranty
+    dyad = plan.dyad_of_cell[1].index("FRA-MAR")
+    known = (sample["dyad"] == dyad) & (sample[RISK] <= 5)
+    for name in pop.KINDS:
+        mine = [k for k, kind in enumerate(kinds) if kind[:2] == (dyad, name)]
+        assert before[0][mine].sum() == sample[PURCHASE][known].sum()
 
 
 def test_bands_are_those_of_the_printed_stars(plain):
@@ -236,7 +272,7 @@ def test_a_dyad_that_buys_too_much_is_apart(plain):
     np.testing.assert_array_equal(moved.drop("DEU-SVK"), 0.0)
 
 
-def test_purchases_of_one_kind_of_customers_show(plain):
+def test_purchases_of_one_kind_of_encounter_show(plain):
     _, _, sample, plan = plain
     population = pop.Population(plan, {}, np.empty(0), {}, pd.DataFrame(), 0.0)
     columns = [look(sample, plan, column) for column in TABLE8]
@@ -261,7 +297,7 @@ def test_purchases_of_one_kind_of_customers_show(plain):
 
 
 @pytest.mark.parametrize("seed", [3, 4])
-def test_tilt_spreads_a_dyads_purchases_over_kinds_of_customers(full_dyads, monkeypatch, seed):
+def test_tilt_spreads_a_dyads_purchases_over_kinds_of_encounter(full_dyads, monkeypatch, seed):
     monkeypatch.setattr(pop, "FINAL_SUPPORT", 6_000)
     monkeypatch.setattr(pop, "SCALES", (0.1,))
 
@@ -280,6 +316,67 @@ def test_tilt_spreads_a_dyads_purchases_over_kinds_of_customers(full_dyads, monk
     spread = farthest()
     monkeypatch.setattr(pop, "KINDS", {})
     assert spread < 0.2 < 0.3 < farthest()
+
+
+def test_a_start_is_far_in_the_coefficient_of_distance_or_the_dyads_spread(plain):
+    _, _, sample, plan = plain
+    k, column = pop.TERMS.index(pop.DISTANCE), look(sample, plan, "hypothesized")
+    middle = np.sqrt(np.prod(DYAD_RANGE))
+
+    def away(distance: float, spread: float) -> float:
+        estimate = column.target.copy()
+        estimate[k] += distance * column.standard_error[k]
+        return _away(replace(column, estimate=estimate, spreads=np.array([spread, 1.0])))
+
+    assert away(0.0, middle) == 0
+    assert away(0.5 * DISTANCE_NEAR, middle) == pytest.approx(0.5)
+    for spread in (middle * SD_NEAR, middle / SD_NEAR):
+        assert away(0.5 * DISTANCE_NEAR, spread) == pytest.approx(1.0)
+    assert away(0.0, 0.0) == np.inf
+
+
+def test_a_sample_that_comes_no_nearer_is_given_up(plain, monkeypatch):
+    _, _, sample, plan = plain
+    none = lambda effect, *_: np.zeros(effect.shape[1], dtype=bool)
+    monkeypatch.setattr(moving, "chosen_in_stages", none)
+    rounds = []
+    monkeypatch.setattr(moving, "pool", lambda *a: rounds.append(1) or pool(*a))
+    table = polish(sample, plan, np.random.default_rng(1), size=50)
+    assert len(rounds) == PATIENCE
+    for name in COLUMNS:
+        np.testing.assert_array_equal(table[name], sample[name])
+
+
+@pytest.mark.parametrize(
+    ("ends", "best", "populations"),
+    [([2.0, None, 0.5], 0.5, 1), ([2.0, 3.0, None, 1.5, 4.0, None], 1.5, 2), ([None] * 6, None, 2)],
+)
+def test_another_draw_is_tried_until_one_meets_the_printed_digits(
+    monkeypatch, full_dyads, ends, best, populations
+):
+    # the polished table stands for how far it ends; None for one that cannot be clustered
+    left, made = list(ends), []
+    population = pop.Population(SimpleNamespace(columns=TABLE8), {}, np.empty(0), {}, None, 0.0)
+
+    def clustered(*_: object) -> float:
+        if (end := left.pop(0)) is None:
+            raise SampleError("no clustering")
+        return end
+
+    monkeypatch.setattr(part2.pop, "populate", lambda *_: made.append(1) or population)
+    monkeypatch.setattr(part2, "drawn", lambda *_: None)
+    monkeypatch.setattr(part2, "clustered", clustered)
+    monkeypatch.setattr(part2, "polish", lambda end, *_: end)
+    monkeypatch.setattr(part2, "look", lambda end, *_: end)
+    monkeypatch.setattr(part2, "gaps", lambda end, *_: np.array([-end, 0.1]))
+    if best is None:
+        with pytest.raises(SampleError, match="none of 6 draws"):
+            part2._calibrated(PUBLISHED, full_dyads, "moments", 1)
+    else:
+        _, table, columns, _ = part2._calibrated(PUBLISHED, full_dyads, "moments", 1)
+        assert (table, columns) == (best, [best, best])
+    assert not left
+    assert len(made) == populations
 
 
 def test_conflicts_are_named_only_where_a_number_is_missed(plain):
@@ -327,7 +424,7 @@ def test_coarse_moves_are_followed_by_finer_ones():
     effect = rng.normal(size=(6, 3000)) * size
     gap = np.array([200.0, -90.0, 3.0, 0.0, 15.0, -0.4])
     coarse = np.repeat([1.5, 40.0], 3)
-    chosen = chosen_in_stages(effect, gap, coarse, 1.0, rng)
+    chosen = chosen_in_stages(effect, gap, np.full(6, LARGEST), coarse, 1.0, rng)
     assert np.abs(gap + effect @ chosen).max() < 1
 
 
@@ -336,9 +433,21 @@ def test_conditions_near_their_targets_are_spared_coarse_moves():
     effect = np.array([[-1.0, -30.0], [0.0, 5.0]])
     gap = np.array([30.0, 0.0])
     rng = np.random.default_rng(0)
+    largest = np.full(2, LARGEST)
     for coarse, taken in ((1.5, [True, False]), (40.0, [True, True])):
-        chosen = chosen_in_stages(effect, gap, np.array([40.0, coarse]), 1.0, rng)
+        chosen = chosen_in_stages(effect, gap, largest, np.array([40.0, coarse]), 1.0, rng)
         np.testing.assert_array_equal(chosen, taken)
+
+
+@pytest.mark.parametrize(("gap", "whole"), [(8.0, 0), (12.0, 1), (48.0, 2)])
+def test_only_gaps_of_more_than_half_a_whole_move_are_its_own(gap, whole):
+    # two moves of twenty half-widths; what fifty small ones to either side can do is theirs
+    effect = np.r_[-20.0, -20.0, np.repeat([-0.2, 0.2], 50)][None]
+    largest, coarse = np.array([NEAREST]), np.array([1.5])
+    rng = np.random.default_rng(0)
+    chosen = chosen_in_stages(effect, np.array([gap]), largest, coarse, 1.0, rng)
+    assert chosen[:2].sum() == whole
+    assert np.abs(gap + effect @ chosen) < 1
 
 
 def test_surpluses_of_dyads_leave_the_coefficients_between_them_alone(full_dyads):
