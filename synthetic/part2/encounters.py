@@ -87,9 +87,10 @@ def share_out(
     """Share encounters out among customers, purchases more often to the same ones.
 
     Encounters that agree in the customer's own variables and the cell are cut into customers at
-    random. Among them, purchases fall in order of the customer's effect plus extreme-value noise:
-    drawing without replacement with probabilities proportional to exp(effect), the sampling that a
-    random intercept implies. No value changes, only who had which encounter.
+    random; those on a collective account stay one customer's. Among them, purchases fall in order
+    of the customer's effect plus extreme-value noise: drawing without replacement with
+    probabilities proportional to exp(effect), the sampling that a random intercept implies. No
+    value changes, only who had which encounter.
 
     Parameters
     ----------
@@ -117,6 +118,7 @@ def share_out(
     alike = np.cumsum(start) - 1
     wanted = round(n / plan.published[ENCOUNTERS_PER_CUSTOMER].value)
     remaining = plan.remaining[table["cell"]]
+    free = ~start & ~plan.on_account(table)
     left_out = round((~remaining).sum() / LEFT_OUT_ENCOUNTERS)
     for inside, number in ((~remaining, left_out), (remaining, wanted - left_out)):
         more = number - (start & inside).sum()
@@ -125,7 +127,7 @@ def share_out(
                 f"{number} customers are wanted and {number - more} different ones drawn; draw "
                 "more encounters"
             )
-        start[rng.choice(np.flatnonzero(inside & ~start), more, replace=False)] = True
+        start[rng.choice(np.flatnonzero(inside & free), more, replace=False)] = True
     customer = np.cumsum(start) - 1
     sd = np.where(remaining[start], clustering.remaining, clustering.left_out)
     likely = (sd * rng.normal(size=wanted))[customer] + rng.gumbel(size=n)

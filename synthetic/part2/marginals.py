@@ -69,9 +69,9 @@ class Marginals:
 def start(
     left_out: NDArray[np.bool_],
     waiting: NDArray[np.bool_],
+    unknown: Array,
     beyond: bool,
     severity: Moments,
-    unknown_elsewhere: float = 0.0,
 ) -> Marginals:
     """Marginals before any re-fit: three kinds of dyads.
 
@@ -84,14 +84,13 @@ def start(
     waiting : ndarray of bool, shape (dyads,)
         Dyads whose agents are busy, so that few customers buy. Those of the left-out country keep
         its warranties.
+    unknown : ndarray, shape (dyads,)
+        Shares of encounters with an unknown warranty.
     beyond : bool
         Whether records beyond the stated ranges happen. Without them the printed spreads ask for
         values at both ends of a range.
     severity : Moments
         Of failure severity over all dyads.
-    unknown_elsewhere : float
-        Share of unknown warranties in other dyads than the left-out country's: the last column's
-        coefficient of risk aversion leaves no room for them.
     """
     n = len(left_out)
     kinds = lambda theirs, busy, rest: np.where(
@@ -114,7 +113,7 @@ def start(
         severity_mean=np.full(n, severity.mean) + kinds(0.3, 0.0, -0.3),
         severity_sd=np.full(n, severity.sd) + kinds(-0.7, 0.4, 0.3),
         years=years,
-        unknown=np.where(left_out, 0.01, unknown_elsewhere),
+        unknown=unknown,
         rank=np.tile([0.06, 0.10, 0.22, 0.62] if beyond else [0.12, 0.02, 0.03, 0.83], (n, 1)),
         line=np.full(n, 0.006),
         minutes_mean=np.full(n, 0.56),
@@ -141,7 +140,8 @@ def draw(
     rows : dict of str to ndarray, shape (n,)
         The five variables.
     weight : ndarray, shape (n,)
-        Undoes that records beyond the ranges are drawn oftener than they happen.
+        Undoes that records beyond the ranges are drawn oftener than they happen: to their shares,
+        in dyads in which some are drawn.
     """
     n, at = len(dyad), {f.name: getattr(marginals, f.name)[dyad] for f in fields(marginals)}
     busy = rng.random(n) < at["busy"]
@@ -177,9 +177,9 @@ def draw(
         ]
     for name, share, drawn, value in unusual:
         happens = (rng.random(n) < drawn) & (share > 0)
-        weight *= np.where(
-            happens, share / drawn, np.where(share > 0, (1 - share) / (1 - drawn), 1)
-        )
+        # by how often it did in the dyad, so that small dyads have their shares too
+        often = (np.bincount(dyad, happens) / np.maximum(np.bincount(dyad), 1))[dyad]
+        weight *= np.where(happens, share, 1 - share) / np.where(happens, often, 1 - often)
         rows[name] = np.where(happens, value, rows[name])
     return rows, weight
 

@@ -168,6 +168,10 @@ def purchase_probability(
     column : Column
     effect : ndarray, shape (n,), or float
         The dyads' intercepts, in logits.
+
+    Returns
+    -------
+    ndarray, shape (n,)
     """
     values = {name: rows[name].astype(float) for name in (*COLUMNS, DISTANCE)}
     index = column.estimate @ regressors(values, column.centre) + effect
@@ -187,7 +191,8 @@ DYAD_RANGE = 0.07, 0.13
 # How far, relative, it may start from the middle, and in standard errors the coefficient of
 # distance from the printed one: moves hardly reach either.
 SD_NEAR, DISTANCE_NEAR = 1.5, 1.0
-PATTERNS, SCALINGS, SAME_SCALE = 10, 3, 0.05
+PATTERNS, SCALINGS = 10, 3  # of surpluses
+SAME_SCALE = 0.05  # relative; nothing new is to be expected of a scale that near to the last
 
 
 def drawn(population: Population, stream: np.random.SeedSequence) -> Table:
@@ -232,8 +237,8 @@ def drawn(population: Population, stream: np.random.SeedSequence) -> Table:
             if away < 1:
                 return table
             # what varies between dyads is their intercepts and luck, about as much as these
-            middle = np.prod(DYAD_RANGE)
-            factor = np.sqrt(2 * middle / (np.mean(found**2) + middle))
+            middle_squared = np.prod(DYAD_RANGE)
+            factor = np.sqrt(2 * middle_squared / (np.mean(found**2) + middle_squared))
             if abs(factor - 1) < SAME_SCALE:
                 break
             scale *= factor
@@ -480,7 +485,7 @@ def gaps(table: Table, plan: Design, columns: Sequence[Column]) -> Array:
     """Distance of every condition from its target, in half-widths.
 
     First Table 7, then every column's ten coefficients, then its bands of `_beyond`, then the
-    population's kinds of encounters.
+    population's kinds of encounter.
     """
     z = _standardised(table, plan)
     moments = [
@@ -546,7 +551,8 @@ def effects(table: Table, plan: Design, columns: Sequence[Column], moves: Moves)
     ]
     bands: list[Array] = []
     for column in columns:
-        change = column.covariance @ _score_changes(table, plan, column, moves)
+        touched = _touched(table, column, moves)
+        change = column.covariance @ _score_changes(table, column, moves, touched)
         spread, change = change[len(TERMS)], change[: len(TERMS)]
         # The regressors are centred at the sample's means: a mean that moves by d moves the
         # intercept and the coefficient of distance by what the variable's own terms make of d.
@@ -558,7 +564,8 @@ def effects(table: Table, plan: Design, columns: Sequence[Column], moves: Moves)
                 slope = column.estimate[TERMS.index(f"{name}:{DISTANCE}")]
                 change[TERMS.index(DISTANCE)] += slope * shift
         result.extend(change / column.half_width[:, None])
-        t = change / column.estimate[:, None] - _error_changes(old, new, column, moves)
+        t = change / column.estimate[:, None] - _error_changes(column, moves, touched)
+        t -= _error_slopes(table, column) @ change
         change = np.vstack([t / T_WIDTH, spread / SPREAD_WIDTH])
         bands.extend(np.where(_beyond(column)[:, None] == 0, 0.0, change))
     bought, p = _by_kind(new, plan, columns[0]) - _by_kind(old, plan, columns[0])
@@ -567,63 +574,110 @@ def effects(table: Table, plan: Design, columns: Sequence[Column], moves: Moves)
     return np.stack([*result, *bands, *by_kind])
 
 
-def _score_changes(table: Table, plan: Design, column: Column, moves: Moves) -> Array:
+@dataclass(frozen=True)
+class _Touched:
+    """All encounters of the customers that moves touch in a column's rows, sorted by customer.
+
+    Attributes
+    ----------
+    old, new : dict of str to ndarray, shape (n,)
+        The five variables, cultural distance, purchase and dyad, before and after the moves.
+    start : ndarray of int, shape (customers,)
+        First encounter of each customer.
+    move : ndarray of int, shape (customers,)
+        The move that touches it.
+    """
+
+    old: Mapping[str, Array]
+    new: Mapping[str, Array]
+    start: NDArray[np.int64]
+    move: NDArray[np.int64]
+
+
+def _touched(table: Table, column: Column, moves: Moves) -> _Touched:
+    inside = column.rows[moves.row]
+    row, move = moves.row[inside], moves.move[inside]
+    customer, code = np.unique(table["customer"][row], return_inverse=True)
+    # customers are contiguous
+    begin, end = (np.searchsorted(table["customer"], customer, side) for side in ("left", "right"))
+    start = np.r_[0, np.cumsum(end - begin)[:-1]]
+    every = np.repeat(begin - start, end - begin) + np.arange((end - begin).sum())
+    old = {name: table[name][every].astype(float) for name in (*COLUMNS, DISTANCE, PURCHASE)}
+    old["dyad"] = table["dyad"][every]
+    new = {name: values.copy() for name, values in old.items()}
+    place, what, given = np.searchsorted(every, row), moves.column[inside], moves.value[inside]
+    for j, name in enumerate(COLUMNS):
+        new[name][place[what == j]] = given[what == j]
+    of_customer = np.empty(len(customer), dtype=np.int64)
+    of_customer[code] = move
+    return _Touched(old, new, start, of_customer)
+
+
+def _score_changes(table: Table, column: Column, moves: Moves, touched: _Touched) -> Array:
     """What each move changes in the score of a column's twelve parameters, shape (12, moves).
 
     A customer's score is integrated over its intercept, given its dyad's. That one follows the
     residuals to first order, and every customer of the dyad follows it.
     """
-    customer, dyad = table["customer"], table["dyad"]
     outer_sd, inner_sd = column.spreads
-    inside = column.rows[moves.row]
-    touched_row, touched_move = moves.row[inside], moves.move[inside]
-    # all encounters of the customers touched; customers are contiguous
-    touched, code = np.unique(customer[touched_row], return_inverse=True)
-    begin, end = (np.searchsorted(customer, touched, side) for side in ("left", "right"))
-    start = np.r_[0, np.cumsum(end - begin)[:-1]]
-    row = np.repeat(begin - start, end - begin) + np.arange((end - begin).sum())
-    values = {name: table[name][row].astype(float) for name in (*COLUMNS, DISTANCE)}
-    before = regressors(values, column.centre)
-    place, what, given = (
-        np.searchsorted(row, touched_row),
-        moves.column[inside],
-        moves.value[inside],
-    )
-    for j, name in enumerate(COLUMNS):
-        values[name][place[what == j]] = given[what == j]
-    after = regressors(values, column.centre)
-    y, effect = table[PURCHASE][row], column.dyad_effect[dyad[row]]
-    change = np.subtract(
-        *(
-            _customer_scores(y, x, column.estimate @ x + effect, inner_sd, start)
-            for x in (after, before)
-        )
-    )
+    dyad = touched.old["dyad"]
+    scores = []
+    for values in (touched.new, touched.old):
+        x = regressors(values, column.centre)
+        index = column.estimate @ x + column.dyad_effect[dyad]
+        scores.append(_customer_scores(values[PURCHASE], x, index, inner_sd, touched.start))
+    change = scores[0] - scores[1]
     score = np.insert(change[:-1], len(TERMS), 0.0, axis=0)
     if outer_sd > 0:
-        pull = _pull(table, column)[:, dyad[row[start]]]
-        score += pull * change[-1]
-    move = np.empty(len(touched), dtype=np.int64)
-    move[code] = touched_move
-    return np.stack([np.bincount(move, values, moves.number) for values in score])
+        score += _pull(table, column)[:, dyad[touched.start]] * change[-1]
+    return np.stack([np.bincount(touched.move, values, moves.number) for values in score])
 
 
-def _error_changes(
-    old: Mapping[str, Array], new: Mapping[str, Array], column: Column, moves: Moves
-) -> Array:
+def _error_changes(column: Column, moves: Moves, touched: _Touched) -> Array:
     """What each move changes in the logs of a column's standard errors, shape (10, moves).
 
-    By the information of the encounters touched, purchase probabilities integrated over customers.
+    At the column's estimates, by the information of the customers touched.
     """
-    weight, error = column.covariance[: len(TERMS), : len(TERMS)], column.standard_error
-    information = []
-    for values in (new, old):
-        x = regressors(values, column.centre)
-        p = purchase_probability(values, column, column.dyad_effect[values["dyad"]])
-        information.append(column.rows[moves.row] * p * (1 - p) * (weight @ x) ** 2)
-    change = information[1] - information[0]
-    change = np.stack([np.bincount(moves.move, values, moves.number) for values in change])
-    return 0.5 * change / error[:, None] ** 2
+    change = np.subtract(
+        *(_information(values, column, touched.start) for values in (touched.old, touched.new))
+    )
+    change = np.stack([np.bincount(touched.move, values, moves.number) for values in change])
+    return 0.5 * change / column.standard_error[:, None] ** 2
+
+
+STEP = 1e-3  # standard errors of a coefficient, for a derivative
+
+
+def _error_slopes(table: Table, column: Column) -> Array:
+    """How the logs of a column's standard errors answer to its coefficients, shape (10, 10).
+
+    Much for risk aversion: encounters of unknown warranty count the more, the likelier it makes
+    their purchases.
+    """
+    values = {name: table[name][column.rows] for name in (*COLUMNS, DISTANCE, "dyad")}
+    start = np.flatnonzero(np.diff(table["customer"][column.rows], prepend=-1))
+    total = lambda at: _information(values, at, start).sum(axis=1)
+    now, error = total(column), column.standard_error
+    slopes = [
+        (total(replace(column, estimate=column.estimate + step)) - now) / step[k]
+        for k, step in enumerate(STEP * np.diag(error))
+    ]
+    return -0.5 * np.stack(slopes, axis=1) / error[:, None] ** 2
+
+
+def _information(values: Mapping[str, Array], column: Column, start: NDArray) -> Array:
+    """What customers add to the inverse variances of coefficients, shape (10, customers).
+
+    Times the squares of the variances. To first order, in the combinations of the regressors that
+    are left to a coefficient beside the others, and less what the customers' intercepts take;
+    purchase probabilities are integrated over customers.
+    """
+    x = column.covariance[: len(TERMS), : len(TERMS)] @ regressors(values, column.centre)
+    p = purchase_probability(values, column, column.dyad_effect[values["dyad"]])
+    each, variance = p * (1 - p), column.spreads[1] ** 2
+    by_customer = lambda of: np.add.reduceat(of, start, axis=-1)
+    taken = variance * by_customer(each * x) ** 2 / (1 + variance * by_customer(each))
+    return by_customer(each * x**2) - taken
 
 
 def _customer_scores(y: NDArray, x: Array, index: Array, sd: float, start: NDArray) -> Array:
@@ -694,10 +748,13 @@ def choose(effect: Array, gap: Array, price: float, rng: np.random.Generator) ->
 # round of many moves has overshot.
 PRICE = 3000.0
 DONE = 0.99  # half-widths
-# Times the largest gap before a round: a round whose moves did otherwise than their effects said by
-# more has made too many, and one that ends so far beyond the best is taken back.
+# A round has made too many moves if some gap ends farther from what their effects promised than so
+# many times the largest gap before it. One is taken back if its largest gap is so many times the
+# best round's.
 OVERSHOT, SETBACK = 0.5, 3.0
-PATIENCE = 6  # rounds in which the largest gap is at least halved: otherwise the sample is given up
+# Rounds in which what the largest gap is beyond `DONE` is at least halved: otherwise the sample is
+# given up.
+PATIENCE = 6
 # Largest effect of a single move: a share of a condition's own gap or, if it is larger, so many
 # half-widths at first and a share of the largest gap later. Rounding the few fractional moves
 # leaves gaps, which finer and finer moves close. Coefficients bear coarse moves, since a buyer of
@@ -756,13 +813,7 @@ def chosen_in_stages(
     return chosen
 
 
-def polish(
-    table: Table,
-    plan: Design,
-    rng: np.random.Generator,
-    *,
-    size: int = 8000,
-) -> Table:
+def polish(table: Table, plan: Design, rng: np.random.Generator, *, size: int = 8000) -> Table:
     """Move values until Table 7 and the plan's columns of Table 8 print as published.
 
     Parameters
@@ -782,7 +833,7 @@ def polish(
     """
     columns = [look(table, plan, column) for column in plan.columns]
     first, best, eager = table, None, 1.0
-    said, before = None, np.inf
+    promised, before = None, np.inf
     pairs = [(a, b) for a, b, *_ in moment_conditions(plan)]
     names = [f"{a}, {b or 'mean'}" for a, b in pairs]
     names += [f"{column} {term}" for column in plan.columns for term in TERMS]
@@ -809,20 +860,22 @@ def polish(
         )
         if best is None or worst < best[0]:
             best = worst, table, columns
-        if said is not None:
-            overshot = np.abs(gap - said).max() > OVERSHOT * before
+        if promised is not None:
+            overshot = np.abs(gap - promised).max() > OVERSHOT * before
             eager = max(0.05, 0.7 * eager) if overshot else min(1.0, 1.25 * eager)
         if worst > SETBACK * best[0]:
             worst, table, columns = best
             gap = gaps(table, plan, columns)
         history.append(best[0])
-        stuck = len(history) > PATIENCE and history[-1] > 0.5 * history[-1 - PATIENCE]
+        stuck = len(history) > PATIENCE and (
+            history[-1] - DONE > 0.5 * (history[-1 - PATIENCE] - DONE)
+        )
         if worst < DONE or stuck:
             break
         moves = pool(table, size, rng)
         effect = effects(table, plan, columns, moves)
         chosen = chosen_in_stages(effect, gap, largest, coarse, eager, rng)
-        said, before = gap + effect @ chosen, worst
+        promised, before = gap + effect @ chosen, worst
         table = moves.made(table, chosen)
         columns = [
             look(table, plan, name, np.r_[column.estimate, column.spreads])

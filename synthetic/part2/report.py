@@ -223,8 +223,8 @@ def conflicts(
     star = (
         f"beside {risk}.std_error the printed t asks for customers whose risk counts at a root "
         f"mean square distance of {smallest / largest:.0f} from the mean; dyads are at "
-        f"{away.min():.0f} to {away.max():.0f}, and t8.{last}.{RISK}.estimate leaves unknown "
-        "warranties to the left-out country: `python -m synthetic.part2 --costs`"
+        f"{away.min():.0f} to {away.max():.0f}, those far away with few customers, and "
+        f"t8.{last}.{RISK}.estimate leaves unknown warranties to the left-out country"
     )
     result = {f"{interaction}.std_error": star, f"{interaction}.t_value": star}
     k = TERMS.index("intercept")
@@ -330,7 +330,7 @@ def by_kind(table: Table, population: Population, columns: Sequence[Column]) -> 
     first, last = columns
     each = [purchase_probability(table, c, c.dyad_effect[table["dyad"]]) for c in (first, last)]
     p = np.where(last.rows, each[1], each[0])
-    known = table[RISK] <= RANGES[RISK][1]
+    known = ~pop.unknown(table)
     dyad = np.array(population.plan.dyad_of_cell[1])[table["dyad"]]
     parts = []
     for name, edges in pop.KINDS.items():
@@ -348,6 +348,15 @@ def looks(table: Table, population: Population, columns: Sequence[Column]) -> It
     yield f"records beyond the stated ranges: {100 * share:.1f}% of the encounters, " + ", ".join(
         f"{number} of {name}" for name, number in beyond.items()
     )
+    p = purchase_probability(table, columns[0], columns[0].dyad_effect[table["dyad"]])
+    for dyad, name in enumerate(population.plan.dyad_of_cell[1]):
+        mine = pop.unknown(table) & (table["dyad"] == dyad)
+        if mine.any():
+            customers, bought = np.unique(table["customer"][mine]), table[PURCHASE][mine].sum()
+            yield (
+                f"unknown warranties, {name}: {mine.sum()} encounters, customers: "
+                f"{len(customers)}, bought {bought:.0f} times, {p[mine].sum():.1f} expected"
+            )
     k = TERMS.index("intercept")
     for name, column in zip(TABLE8, columns, strict=True):
         far = apart(table, population, column)
@@ -371,27 +380,11 @@ def looks(table: Table, population: Population, columns: Sequence[Column]) -> It
 
 
 _BOTH = pop.AIMS["moments"]
-# The star of risk aversion x distance asks for customers of unknown warranty elsewhere.
-_STAR = replace(
-    _BOTH,
-    within_digit={
-        **pop.WITHIN_DIGIT,
-        pop.FIRST: {**pop.WITHIN_DIGIT[pop.FIRST], pop.INTERACTION: 0.9},
-    },
-    urgent=pop.URGENT | {f"t8.{pop.FIRST}.{pop.INTERACTION}.std_error": 1.0},
-    given_up=(),
-    unknown_elsewhere=1e-4,
-)
 # Variant and what of Table 8 is aimed at.
 SCENARIOS = {
     "as configured": ("moments", _BOTH),
     "one SD for both columns": ("moments", replace(_BOTH, customer_sd=dict.fromkeys(TABLE8, 0.95))),
     "first column only": ("moments", replace(_BOTH, customer_sd={pop.FIRST: 0.95})),
-    "star of risk aversion x distance": ("moments", _STAR),
-    "... beside those of risk aversion": (
-        "moments",
-        replace(_STAR, urgent=_STAR.urgent | {f"t8.{pop.FIRST}.{RISK}.std_error": 1.0}),
-    ),
     "within the ranges, first column": ("ranges", pop.AIMS["ranges"]),
     "within the ranges, both": ("ranges", _BOTH),
 }

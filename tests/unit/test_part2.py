@@ -128,6 +128,33 @@ def test_draw_keeps_cells_purchases_and_customers(plain):
     assert (own == 1).all(axis=None)
 
 
+def test_a_collective_account_is_one_customer(plain):
+    _, _, sample, plan = plain
+    name = np.array(plan.dyad_of_cell[1])[sample["dyad"]]
+    unknown = pop.unknown(sample)
+    assert set(name[unknown]) <= {"FRA-MAR", "FRA-TUN", "FRA-SVK"}
+    booked = unknown & (name == "FRA-MAR")
+    account = np.unique(sample["customer"][booked])
+    assert booked.sum() > 20
+    assert len(account) == 1
+    np.testing.assert_array_equal(sample["customer"] == account, booked)
+    for variable, value in pop.ACCOUNT.items():
+        assert (sample[variable][booked] == value).all()
+
+
+def test_few_unknown_warranties_are_far_away_and_buy_like_anybody(full_dyads):
+    population = pop.populate(
+        PUBLISHED, full_dyads, "moments", np.random.default_rng(2), calibrated=False
+    )
+    plan, rows = population.plan, pop.prepare(population.plan, population.rows)
+    far = pop.unknown(rows) & (rows["dyad"] == plan.dyad_of_cell[1].index("FRA-SVK"))
+    weight = plan.size * population.weights[far]
+    assert 4 < weight.sum() < 16
+    assert weight @ rows[PURCHASE][far] / weight.sum() == pytest.approx(pop.PURCHASE_RATE)
+    # the model expects far more of them
+    assert weight @ rows["p hypothesized"][far] / weight.sum() > 0.2
+
+
 @pytest.mark.parametrize("variant", ["moments", "ranges"])
 def test_quick_firm_is_reproducible(variant):
     first, second = (make(5, variant, "quick").raw for _ in range(2))
@@ -166,7 +193,7 @@ def test_more_clustering_makes_more_customers_buy_twice(plain):
     assert twice[1] > 2 * twice[0]
 
 
-@pytest.mark.parametrize("seed", [3, 6, 14])
+@pytest.mark.parametrize("seed", [2, 6, 14])
 def test_moves_do_what_their_effects_say(seed):
     # Moments are linear in moves; estimates, t values and the dyads' SD to first order, where
     # neither SD is zero. A call of a day is not small: the typical set of moves is looked at.
@@ -200,7 +227,7 @@ def test_moves_do_what_their_effects_say(seed):
                 for which in (estimates, few)
             ]
         )
-    assert (np.median(missed, axis=0) < [0.1, 0.3]).all()
+    assert (np.median(missed, axis=0) < [0.1, 0.15]).all()
 
 
 def test_moves_do_to_kinds_of_encounter_what_their_effects_say(plain):
@@ -230,10 +257,9 @@ def test_bands_are_those_of_the_printed_stars(plain):
     column = look(sample, plan, "hypothesized")
     printed = [PUBLISHED[f"t8.hypothesized.{term}.estimate"] for term in pop.TERMS]
     for number, (low, high) in zip(printed, np.exp(column.band).T, strict=True):
-        if number.id not in pop.GIVEN_UP:
-            for t in (1.0, 2.2, 3.0, 4.0):
-                stars = "*" * sum(2 * stats.norm.sf(t) < p for p in (0.05, 0.01, 0.001))
-                assert (low < t < high) == (stars == number.stars), (number.id, t)
+        for t in (1.0, 2.2, 3.0, 4.0):
+            stars = "*" * sum(2 * stats.norm.sf(t) < p for p in (0.05, 0.01, 0.001))
+            assert (low < t < high) == (stars == number.stars), (number.id, t)
     # well inside its band a t value is left alone; on its end it counts one, outside more
     low = np.isfinite(column.band[0])
     for inwards, beyond in ((2.0, 0.0), (0.0, -1.0), (-1.0, -2.0)):
@@ -564,6 +590,36 @@ def test_purchases_by_cell_add_up_to_both_sides(full_dyads):
     assert correlation.matches(z @ whole / count.sum() / spread)
 
 
+def test_intercepts_of_unknown_warranties_take_what_generalised_least_squares_says(full_dyads):
+    rng = np.random.default_rng(21)
+    population = pop.populate(PUBLISHED, full_dyads, "moments", rng, calibrated=False)
+    plan, column = population.plan, "hypothesized"
+    rows, weights = pop.prepare(plan, population.rows), population.weights
+    names = plan.dyad_of_cell[1]
+    unknown, dyad = pop.unknown(rows), rows["dyad"]
+    x, p = rows[f"x {column}"], rows[f"p {column}"]
+    variance = plan.aims.customer_sd[column] ** 2
+    score, root = (pop._less_unknown(plan, rows, weights, column, power) for power in (1, 0.5))
+    np.testing.assert_array_equal(score[:, ~unknown], x[:, ~unknown])
+    for name in ("FRA-MAR", "FRA-TUN"):
+        mine = unknown & (dyad == names.index(name))
+        w = plan.size * (weights * p * (1 - p))[mine]
+        residual = rng.normal(size=mine.sum())
+        # of a normal approximation with responses' variances 1 / w and a common intercept
+        inverse = np.linalg.inv(np.diag(1 / w) + variance)
+        np.testing.assert_allclose(
+            (w * root[:, mine]) @ root[:, mine].T, x[:, mine] @ inverse @ x[:, mine].T, rtol=1e-7
+        )
+        np.testing.assert_allclose(
+            score[:, mine] @ residual, x[:, mine] @ inverse @ (residual / w), rtol=1e-7
+        )
+    # a customer of its own
+    k = np.flatnonzero(unknown & (dyad == names.index("FRA-SVK")))[0]
+    w = (p * (1 - p))[k]
+    np.testing.assert_allclose(score[:, k], x[:, k] / (1 + variance * w))
+    np.testing.assert_allclose(root[:, k] ** 2, x[:, k] ** 2 / (1 + variance * w))
+
+
 def test_information_is_that_of_the_weighted_regression(full_dyads, monkeypatch):
     # without dyads' intercepts: the cross product of the regressors, weighted by p (1 - p)
     monkeypatch.setattr(pop, "DYAD_SD", 0.0)
@@ -598,7 +654,7 @@ def test_aims_print_as_published(full_dyads, scenario):
         for term, size in zip(pop.TERMS, np.abs(aimed), strict=True):
             name = f"t8.{column}.{term}"
             number, error = PUBLISHED[f"{name}.estimate"], PUBLISHED[f"{name}.std_error"]
-            if error.id in pop.NO_DIGIT or number.id in aims.given_up:
+            if error.id in pop.NO_DIGIT:
                 continue
             smallest, largest = pop._limits(error, size, plan.t_limits(number))
             assert 0 < smallest < largest
