@@ -12,12 +12,15 @@ import pandas as pd
 from synthetic.firm import Firm
 from synthetic.part2 import population as pop
 from synthetic.part2 import report
+from synthetic.part2.column import Column, look
 from synthetic.part2.dyads import dyads
+from synthetic.part2.effects import gaps
 from synthetic.part2.encounters import Clustering, Table, draw, share_out
-from synthetic.part2.moves import Column, clustered, drawn, gaps, look, polish
+from synthetic.part2.moves import polish
 from synthetic.part2.names import COLUMNS, PURCHASE, SEVERITY, TABLE8
 from synthetic.part2.purchases import relative_surplus, whole_purchases
 from synthetic.part2.sources import raw_tables
+from synthetic.part2.start import clustered, drawn
 from synthetic.published import Printed, by_id
 from synthetic.sample import SampleError
 

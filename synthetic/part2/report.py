@@ -10,9 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from synthetic.part2 import population as pop
+from synthetic.part2.column import Column, purchase_probability
 from synthetic.part2.dyads import NAMES, cells, country_rows, spread_limits
 from synthetic.part2.encounters import Table
-from synthetic.part2.moves import Column, purchase_probability
 from synthetic.part2.names import (
     ABILITY,
     COLUMNS,

@@ -13,30 +13,22 @@ from crosssell.measures import build
 from synthetic.part2 import dyads, encounters, make
 from synthetic.part2 import population as pop
 from synthetic.part2 import purchases as buying
+from synthetic.part2.column import look
 from synthetic.part2.dyads import NAMES, UNATTAINABLE, cells, country_rows, shares, spread_limits
-from synthetic.part2.encounters import OWN, Clustering, draw, share_out
-from synthetic.part2.moves import (
-    DISTANCE_NEAR,
+from synthetic.part2.effects import (
     DYAD_RANGE,
-    LARGEST,
-    NEAREST,
-    PATIENCE,
-    SD_NEAR,
     T_WIDTH,
-    _away,
     _beyond,
     _by_kind,
     _kind_width,
-    choose,
-    chosen_in_stages,
     effects,
     gaps,
-    look,
     moment_conditions,
-    polish,
-    pool,
 )
+from synthetic.part2.encounters import OWN, Clustering, draw, share_out
+from synthetic.part2.moves import LARGEST, NEAREST, PATIENCE, choose, chosen_in_stages, polish
 from synthetic.part2.names import COLUMNS, PURCHASE, RANGES, RISK, TABLE8
+from synthetic.part2.pool import pool
 from synthetic.part2.report import (
     SCENARIOS,
     apart,
@@ -48,6 +40,7 @@ from synthetic.part2.report import (
     significance,
 )
 from synthetic.part2.sources import raw_tables
+from synthetic.part2.start import DISTANCE_NEAR, SD_NEAR, _away
 from synthetic.published import by_id
 from synthetic.sample import SampleError
 
