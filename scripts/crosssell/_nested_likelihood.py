@@ -33,8 +33,7 @@ INNER_NODES = (6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 100, 130, 170)
 #: And for the outer one: with K adaptive nodes the relative error falls with a group's size to the
 #: power -floor((K + 2) / 3) (Jin and Andersson 2020), so these are the numbers that pay.
 OUTER_NODES = (4, 7, 10, 13, 16, 22, 31)
-#: Error of the log-likelihood that the automatic choice of nodes allows itself, in all, where the
-#: last search starts; at its end it is larger in one of a hundred fits, six times at worst so far.
+#: Error of the log-likelihood that the automatic choice of nodes allows itself, in all.
 NODE_TOLERANCE = 6e-7
 #: Steps with few nodes, before their number is chosen.
 ROUGH_ITERATIONS = 20
@@ -636,7 +635,8 @@ def fit_quadrature(
         outer, inner, error = _choose_nodes(like.rows(theta), centres, *theta[like.p :])
     else:
         outer, inner = (nodes[0] if has_outer else 1), (nodes[1] if has_inner else 1)
-    for more in (1, 2, 4):
+    total, more = rough_iterations, 1
+    while True:
         try:
             point, iterations = _newton(
                 recentred(more * outer, more * inner if has_inner else inner),
@@ -647,18 +647,29 @@ def fit_quadrature(
                 max_iter=max_iter,
                 hessian=point.hessian,
             )
-            break
         except ConvergenceError:
             # The standard deviations grew past what the nodes were chosen for.
             if nodes is not None or more == 4:
                 raise
-    outer, inner = more * outer, more * inner if has_inner else inner
+            more *= 2
+            continue
+        total += iterations
+        outer, inner = more * outer, more * inner if has_inner else inner
+        if nodes is not None:
+            break
+        # The search may have led to where accuracy needs more of them.
+        theta, more = point.theta, 1
+        centres = like.centres(theta, centres)
+        outer_end, inner_end, error = _choose_nodes(like.rows(theta), centres, *theta[like.p :])
+        if np.all(outer_end <= outer) and inner_end <= inner:
+            break
+        outer, inner = np.maximum(outer, outer_end), max(inner, inner_end)
     details = {
         "outer_nodes": int(np.max(outer)),
         "inner_nodes": int(inner),
         "quadrature_error": error,
     }
-    return point, rough_iterations + iterations, details
+    return point, total, details
 
 
 # ------------------------------------------------------------------- the approximations of the era

@@ -36,7 +36,8 @@ def main() -> None:
     stars = significance(published, found)
     print(f"{stars['agrees'].sum()} of {len(stars)} coefficients as significant as printed")
     if arguments.check:
-        print(stars[~stars["agrees"]].drop(columns="agrees").to_string(index=False))
+        if not stars["agrees"].all():
+            print(stars[~stars["agrees"]].drop(columns="agrees").to_string(index=False))
         print("\nstandard errors over the printed ones")
         print(error_ratios(published, found).round(2).to_string())
         shown = table.loc[

@@ -131,12 +131,10 @@ NO_DIGIT = (
     f"t8.{FIRST}.{ABILITY}:{DISTANCE}.std_error",
     f"t8.{LAST}.{ABILITY}:{DISTANCE}.std_error",
 )
-# With one SD for both columns, .95, the tilt costs 1.3 nats; with these .8; with the first column
-# alone .2. In each, seven to eight in ten French buyers are served by agents with the shortest
+# With one SD for both columns, .95, the tilt costs 1.2 nats; with these .7; with the first column
+# alone .2. In each, five to eight in ten French buyers are served by agents with the shortest
 # queues. Within the stated ranges the first column alone costs .7; the French records that pull its
 # coefficient of risk aversion down to a thirtieth of the last column's are beyond them.
-# With the star of risk aversion's interaction it costs 1.2, but risk aversion gets three stars and
-# the chi-squares are missed; with risk aversion held at two, 2.1 without the star being reached.
 # `python -m synthetic.part2 --costs` measures it.
 AIMS = {
     "moments": Aims({FIRST: 0.95, LAST: 1.2}, WITHIN_DIGIT, URGENT),

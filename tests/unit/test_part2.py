@@ -37,6 +37,7 @@ from synthetic.part2.report import (
     chi_square,
     costs,
     error_ratios,
+    looks,
     significance,
 )
 from synthetic.part2.sources import raw_tables
@@ -133,6 +134,19 @@ def test_a_collective_account_is_one_customer(plain):
     np.testing.assert_array_equal(sample["customer"] == account, booked)
     for variable, value in pop.ACCOUNT.items():
         assert (sample[variable][booked] == value).all()
+
+
+def test_who_had_unknown_warranties_is_told(plain):
+    _, _, sample, plan = plain
+    columns = [look(sample, plan, column) for column in TABLE8]
+    said = list(looks(sample, SimpleNamespace(plan=plan), columns))
+    in_morocco = pop.unknown(sample) & (sample["dyad"] == plan.dyad_of_cell[1].index("FRA-MAR"))
+    number, bought = in_morocco.sum(), sample[PURCHASE][in_morocco].sum()
+    start = f"unknown warranties, FRA-MAR: {number} encounters, customers: 1, bought {bought:.0f} "
+    assert sum(line.startswith(start) for line in said) == 1
+    # within the ranges there are none
+    known = sample | {RISK: np.minimum(sample[RISK], 5)}
+    assert not any("unknown" in line for line in looks(known, SimpleNamespace(plan=plan), columns))
 
 
 def test_few_unknown_warranties_are_far_away_and_buy_like_anybody(full_dyads):
