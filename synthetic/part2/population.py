@@ -66,10 +66,13 @@ LEFT_OUT = "FRA"
 WAITING = "-IND$|-TUN$|^BEL-MAR$"
 # Callers of unknown warranty, all of them the left-out country's, since the last column's
 # coefficient of risk aversion would have others buy. Two dyads book them on a collective account
-# each, whose intercept takes most of what hundreds of encounters say of risk aversion; the few who
-# call the agents farthest away are customers of their own, and give its interaction a star.
-COLLECTIVE, ALONE = f"^{LEFT_OUT}-MAR$|^{LEFT_OUT}-TUN$", f"^{LEFT_OUT}-SVK$"
-UNKNOWN = {COLLECTIVE: 0.012, ALONE: 0.2}  # shares of a dyad's encounters
+# each, whose intercept takes most of what hundreds of encounters say of risk aversion. Some of the
+# few other callers are customers of their own: those who call the agents farthest away give its
+# interaction a star; those at the mean distance are there for moves to take, when the SD of risk
+# aversion asks for fewer.
+COLLECTIVE = f"^{LEFT_OUT}-MAR$|^{LEFT_OUT}-TUN$"
+FAR, NEAR_MEAN = f"^{LEFT_OUT}-SVK$", f"^{LEFT_OUT}-IND$"
+UNKNOWN = {COLLECTIVE: 0.012, FAR: 0.2, NEAR_MEAN: 0.05}  # shares of a dyad's encounters
 # What is keyed for an account: about what the printed correlations of risk aversion ask for.
 ACCOUNT = {SEVERITY: 2.0, VALUE: 4.0}
 FIRST, LAST = TABLE8
@@ -647,8 +650,8 @@ def plain(
     if LAST in plan.columns:  # between both columns where both speak, nearer to the last one
         mixed = scored[f"p {LAST}"] ** 0.7 * p**0.3
         p = np.where(plan.remaining[cell], mixed, p)
-    # the others of unknown warranty are far away, where the model has nearly half of them buy: that
-    # they buy like anybody balances what known warranties say of the interaction
+    # far away the model has nearly half of those of unknown warranty buy: that they buy like
+    # anybody balances what known warranties say of the interaction
     p = np.where(unknown(rows) & ~booked, PURCHASE_RATE, np.minimum(0.8, p))
     both = {name: np.concatenate([values, values]) for name, values in rows.items()}
     both[PURCHASE] = np.repeat([0.0, 1.0], len(cell))
