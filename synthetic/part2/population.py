@@ -134,7 +134,7 @@ NO_DIGIT = (
     f"t8.{FIRST}.{ABILITY}:{DISTANCE}.std_error",
     f"t8.{LAST}.{ABILITY}:{DISTANCE}.std_error",
 )
-# With one SD for both columns, .95, the tilt costs 1.2 nats; with these .7; with the first column
+# With one SD for both columns, .95, the tilt costs 1.1 nats; with these .7; with the first column
 # alone .2. In each, five to eight in ten French buyers are served by agents with the shortest
 # queues. Within the stated ranges the first column alone costs .7; the French records that pull its
 # coefficient of risk aversion down to a thirtieth of the last column's are beyond them.
@@ -734,9 +734,9 @@ def populate(
     names = pd.Series(plan.dyad_of_cell[1])
     left_out = names.str.startswith(LEFT_OUT).to_numpy()
     waiting = names.str.contains(WAITING).to_numpy()
-    share = sum(share * names.str.contains(of).to_numpy() for of, share in UNKNOWN.items())
+    shares = sum(share * names.str.contains(of).to_numpy() for of, share in UNKNOWN.items())
     margins = marginals.start(
-        left_out, waiting, share, variant == "moments", plan.moments[SEVERITY]
+        left_out, waiting, shares, variant == "moments", plan.moments[SEVERITY]
     )
     if not calibrated:
         rows, base = plain(plan, margins, SUPPORT, rng)
