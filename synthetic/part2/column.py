@@ -19,7 +19,7 @@ from synthetic.published import Printed
 
 Array = NDArray[np.float64]
 
-NODES = 15  # of the customers' intercepts, for the effects of moves
+NODES = 15  # over which customers' intercepts are averaged
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,15 @@ def look(table: Table, plan: Design, column: str, start: Array | None = None) ->
     start : ndarray, shape (12,), optional
         Coefficients and standard deviations of a similar table; without them the fit knows nothing
         of what is aimed at.
+
+    Returns
+    -------
+    Column
+
+    Raises
+    ------
+    ConvergenceError, SeparationError
+        See `crosssell.nested_logit.NestedLogitModel.fit`.
     """
     rows = plan.rows_of(column)[table["cell"]]
     chosen = {name: table[name][rows].astype(float) for name in (*COLUMNS, DISTANCE)}

@@ -47,8 +47,18 @@ def moment_conditions(plan: Design) -> list[tuple[str, str | None, float, float]
 def gaps(table: Table, plan: Design, columns: Sequence[Column]) -> Array:
     """Distance of every condition from its target, in half-widths.
 
-    First Table 7, then every column's ten coefficients, then its bands of `_beyond`, then the
-    population's kinds of encounter.
+    Parameters
+    ----------
+    table : dict of str to ndarray, shape (n,)
+    plan : Design
+    columns : sequence of Column
+        Of the plan, on this table.
+
+    Returns
+    -------
+    ndarray, shape (conditions,)
+        First Table 7, then every column's ten coefficients, then its bands of `_beyond`, then the
+        population's kinds of encounter.
     """
     z = _standardised(table, plan)
     moments = [
@@ -99,7 +109,21 @@ def _standardised(table: Table, plan: Design) -> dict[str, Array]:
 
 
 def effects(table: Table, plan: Design, columns: Sequence[Column], moves: Moves) -> Array:
-    """Effect of each move on every condition of `gaps`, shape (conditions, moves), half-widths."""
+    """Effect of each move on every condition of `gaps`, to first order.
+
+    Parameters
+    ----------
+    table : dict of str to ndarray, shape (n,)
+    plan : Design
+    columns : sequence of Column
+        Of the plan, on this table.
+    moves : Moves
+
+    Returns
+    -------
+    ndarray, shape (conditions, moves)
+        In half-widths; zero on t values and dyads' standard deviations well inside their bands.
+    """
     n = len(table["cell"])
     old = {name: table[name][moves.row].astype(float) for name in (*COLUMNS, DISTANCE, PURCHASE)}
     old["dyad"] = table["dyad"][moves.row]
@@ -158,6 +182,7 @@ class _Touched:
 
 
 def _touched(table: Table, column: Column, moves: Moves) -> _Touched:
+    """Customers of a column's rows that moves touch."""
     inside = column.rows[moves.row]
     row, move = moves.row[inside], moves.move[inside]
     customer, code = np.unique(table["customer"][row], return_inverse=True)
@@ -208,6 +233,13 @@ def _error_changes(column: Column, moves: Moves, touched: _Touched) -> Array:
     return 0.5 * change / column.standard_error[:, None] ** 2
 
 
+def _customers(table: Table, column: Column) -> tuple[Table, NDArray[np.int64]]:
+    """Encounters of a column's rows, shapes (n,), and the first of each customer."""
+    names = (*COLUMNS, DISTANCE, PURCHASE, "dyad")
+    start = np.flatnonzero(np.diff(table["customer"][column.rows], prepend=-1))
+    return {name: table[name][column.rows] for name in names}, start
+
+
 STEP = 1e-3  # standard errors of a coefficient, for a derivative
 
 
@@ -217,8 +249,7 @@ def _error_slopes(table: Table, column: Column) -> Array:
     Much for risk aversion: encounters of unknown warranty count the more, the likelier it makes
     their purchases.
     """
-    values = {name: table[name][column.rows] for name in (*COLUMNS, DISTANCE, "dyad")}
-    start = np.flatnonzero(np.diff(table["customer"][column.rows], prepend=-1))
+    values, start = _customers(table, column)
     total = lambda at: _information(values, at, start).sum(axis=1)
     now, error = total(column), column.standard_error
     slopes = [
@@ -258,10 +289,9 @@ def _customer_scores(y: NDArray, x: Array, index: Array, sd: float, start: NDArr
 
 def _pull(table: Table, column: Column) -> Array:
     """How the score answers to a change of a dyad's residual through its effect, (12, dyads)."""
-    rows, n_dyads = column.rows, len(column.dyad_effect)
-    values = {name: table[name][rows].astype(float) for name in (*COLUMNS, DISTANCE)}
-    x, y, dyad = regressors(values, column.centre), table[PURCHASE][rows], table["dyad"][rows]
-    start = np.flatnonzero(np.diff(table["customer"][rows], prepend=-1))
+    values, start = _customers(table, column)
+    x, y, dyad = regressors(values, column.centre), values[PURCHASE], values["dyad"]
+    n_dyads = len(column.dyad_effect)
     outer_sd, inner_sd = column.spreads
     index = column.estimate @ x + column.dyad_effect[dyad]
     step = 1e-3

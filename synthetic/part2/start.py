@@ -39,6 +39,11 @@ def drawn(population: Population, stream: np.random.SeedSequence) -> Table:
     stream : numpy.random.SeedSequence
         The same random numbers serve every scale of a pattern.
 
+    Returns
+    -------
+    dict of str to ndarray, shape (n,)
+        As `synthetic.part2.encounters.draw` returns it.
+
     Raises
     ------
     SampleError
@@ -109,6 +114,11 @@ def clustered(table: Table, plan: Design, stream: np.random.SeedSequence) -> Tab
     plan : Design
     stream : numpy.random.SeedSequence
         The same random numbers serve every trial.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (n,)
+        As `synthetic.part2.encounters.share_out` returns it.
 
     Raises
     ------
