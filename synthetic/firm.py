@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -25,3 +26,8 @@ class Firm:
 
     raw: Mapping[str, pd.DataFrame]
     calibration: pd.DataFrame
+
+    def fingerprint(self) -> str:
+        """First twelve digits of the SHA-256 of the raw sources: equal firms have equal ones."""
+        text = "".join(f"{name}\n{self.raw[name].to_csv(index=False)}" for name in sorted(self.raw))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]

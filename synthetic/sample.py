@@ -24,6 +24,11 @@ Array = NDArray[np.float64]
 Residual = Callable[[Array], tuple[Array, Array]]
 
 
+# Decimals that integer programmes see: the last bits of linear algebra, which differ from processor
+# to processor, would choose between answers that are equally good.
+DECIMALS = 7
+
+
 class SampleError(CrossSellError):
     """A sample with the wanted properties was not found; the message says what to change."""
 
@@ -82,7 +87,7 @@ def integer_counts(
     SampleError
         No counts satisfy the bounds.
     """
-    expected, features = np.asarray(expected, float), np.asarray(features, float)
+    expected, features = np.round(expected, DECIMALS), np.asarray(features, float)
     m = len(expected)
     price = 1 / np.sqrt(np.maximum(expected, 0.25))
     eye = sparse.identity(m)
@@ -222,10 +227,10 @@ def round_rows(
     A vertex of the linear relaxation has at most k fractional rows; when rounding those few keeps
     the bounds, that is the answer. Otherwise the integer programme is solved over all rows.
     """
-    fraction, effect = np.asarray(fraction, float), np.asarray(effect, float)
     lower, upper = np.asarray(lower, float), np.asarray(upper, float)
     width = np.maximum(upper - lower, 1e-300)
-    effect, lower, upper = effect / width[:, None], lower / width, upper / width
+    scaled = np.asarray(effect, float) / width[:, None], lower / width, upper / width
+    fraction, effect, lower, upper = (np.round(v, DECIMALS) for v in (fraction, *scaled))
     cost = 1 - 2 * fraction
     margin = 0.3  # the relaxation aims at the middle of the bounds and leaves room for rounding
     relaxed = linprog(

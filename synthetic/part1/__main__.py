@@ -35,6 +35,7 @@ def show(seed: int, population: Population) -> None:
     firm = make(seed, population=population)
     table = measures.build(firm.raw, "part1")
     print(f"\nseed {seed}: {time.process_time() - begin:.1f} s of processor time")
+    print(f"fingerprint of the raw sources: {firm.fingerprint()}")
     print(checks.verdicts(firm.calibration).drop(index=["d", "f"]).to_string())
     print("statsmodels' Probit + OLS prints column 1 except:", checks.confirm(table) or "nothing")
     text = checks.probit_text(table)

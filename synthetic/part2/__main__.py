@@ -25,13 +25,15 @@ def main() -> None:
         _print_costs(arguments.seed)
         return
     start = time.process_time()
-    table = make(arguments.seed, arguments.variant).calibration
+    firm = make(arguments.seed, arguments.variant)
+    table = firm.calibration
     missed = table["slack"] > 0
     excused = missed & (table["certificate"] != "")
     print(
         f"{len(table)} numbers: {(~missed).sum()} as printed, {excused.sum()} cannot hold, "
         f"{(missed & ~excused).sum()} missed; {time.process_time() - start:.0f} s of processor time"
     )
+    print(f"fingerprint of the raw sources: {firm.fingerprint()}")
     published, found = by_id(), table.set_index("id")["achieved_sample"]
     stars = significance(published, found)
     print(f"{stars['agrees'].sum()} of {len(stars)} coefficients as significant as printed")

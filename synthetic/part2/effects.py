@@ -17,10 +17,9 @@ from synthetic.part2.population import KIND_ROOM, UNATTAINABLE, Design, kinds, o
 
 Array = NDArray[np.float64]
 
-# The dyads' standard deviation that moves keep. Below, some samples have two maxima of the
-# likelihood, one of them at zero; above, standard errors of the intercept and of distance exceed
-# the printed ones further.
-DYAD_RANGE = 0.07, 0.13
+# The dyads' standard deviation that moves keep. Below, the likelihoods of more samples are highest
+# at zero; above, standard errors of the intercept and of distance exceed the printed ones further.
+DYAD_RANGE = 0.055, 0.08
 
 
 def moment_conditions(plan: Design) -> list[tuple[str, str | None, float, float]]:
@@ -89,8 +88,9 @@ def _kind_width(expected: Array) -> Array:
     return np.maximum(KIND_ROOM * expected, KIND_DEVIATIONS * np.sqrt(np.maximum(expected, 1.0)))
 
 
-# Half-widths of a band's ends: of a t value, relative, and of the dyads' standard deviation.
-T_WIDTH, SPREAD_WIDTH = 0.02, 0.02
+# Half-widths of a band's ends: of a t value, relative, and of the dyads' standard deviation, whose
+# changes bend the others' so that a programme may not think them cheap.
+T_WIDTH, SPREAD_WIDTH = 0.02, 0.004
 
 
 def _beyond(column: Column) -> Array:

@@ -66,14 +66,9 @@ def choose(effect: Array, gap: Array, price: float, rng: np.random.Generator) ->
     return chosen
 
 
-# Moves that a programme spends on one half-width when one is left; fewer while more are left or a
-# round of many moves has overshot.
+# Moves that a programme spends on one half-width when one is left; fewer while more are left.
 PRICE = 3000.0
 DONE = 0.99  # half-widths
-# A round has made too many moves if some gap ends farther from what their effects promised than so
-# many times the largest gap before it. One is taken back if its largest gap is so many times the
-# best round's.
-OVERSHOT, SETBACK = 0.5, 3.0
 # Rounds in which what the largest gap is beyond `DONE` is at least halved: otherwise the sample is
 # given up.
 PATIENCE = 6
@@ -93,7 +88,6 @@ def chosen_in_stages(
     gap: Array,
     largest: Array,
     coarse: Array,
-    eager: float,
     rng: np.random.Generator,
 ) -> NDArray[np.bool_]:
     """Moves chosen by programmes over finer and finer ones, each for what the last left open.
@@ -108,8 +102,6 @@ def chosen_in_stages(
         Effect that a move may have, relative to the condition's gap.
     coarse : ndarray, shape (conditions,)
         Effect that a move may have at first, in half-widths.
-    eager : float
-        Share of `PRICE`.
     rng : numpy.random.Generator
 
     Returns
@@ -127,7 +119,7 @@ def chosen_in_stages(
         worst = np.abs(left).max()
         limit = np.maximum(largest * np.abs(left), at_most)
         free = np.flatnonzero(~chosen & (size <= limit[:, None]).all(axis=0))
-        chosen[free] = choose(effect[:, free], left, eager * PRICE / worst, rng)
+        chosen[free] = choose(effect[:, free], left, PRICE / worst, rng)
         left = gap + effect @ chosen
         if np.abs(left).max() < DONE:
             break
@@ -154,8 +146,7 @@ def polish(table: Table, plan: Design, rng: np.random.Generator, *, size: int = 
         The table nearest to the printed digits.
     """
     columns = [look(table, plan, column) for column in plan.columns]
-    first, best, eager = table, None, 1.0
-    promised, before = None, np.inf
+    first, best = table, (np.inf, table)
     pairs = [(a, b) for a, b, *_ in moment_conditions(plan)]
     names = [f"{a}, {b or 'mean'}" for a, b in pairs]
     names += [f"{column} {term}" for column in plan.columns for term in TERMS]
@@ -180,14 +171,8 @@ def polish(table: Table, plan: Design, rng: np.random.Generator, *, size: int = 
             names[np.abs(gap).argmax()],
             " ".join(str(column.spreads.round(2)) for column in columns),
         )
-        if best is None or worst < best[0]:
-            best = worst, table, columns
-        if promised is not None:
-            overshot = np.abs(gap - promised).max() > OVERSHOT * before
-            eager = max(0.05, 0.7 * eager) if overshot else min(1.0, 1.25 * eager)
-        if worst > SETBACK * best[0]:
-            worst, table, columns = best
-            gap = gaps(table, plan, columns)
+        if worst < best[0]:
+            best = worst, table
         history.append(best[0])
         stuck = len(history) > PATIENCE and (
             history[-1] - DONE > 0.5 * (history[-1 - PATIENCE] - DONE)
@@ -196,8 +181,7 @@ def polish(table: Table, plan: Design, rng: np.random.Generator, *, size: int = 
             break
         moves = pool(table, size, rng)
         effect = effects(table, plan, columns, moves)
-        chosen = chosen_in_stages(effect, gap, largest, coarse, eager, rng)
-        promised, before = gap + effect @ chosen, worst
+        chosen = chosen_in_stages(effect, gap, largest, coarse, rng)
         table = moves.made(table, chosen)
         columns = [
             look(table, plan, name, np.r_[column.estimate, column.spreads])

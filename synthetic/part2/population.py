@@ -606,8 +606,6 @@ class Population:
     rows : dict of str to ndarray, shape (n,)
     weights : ndarray, shape (n,)
         Non-negative, summing to one.
-    dual : dict of str to float
-        Of the tilt, by constraint: the start of the next one.
     report : DataFrame
         Achieved values and slack by constraint (columns of `synthetic.constraints.table`); empty
         for a plain population.
@@ -618,7 +616,6 @@ class Population:
     plan: Design
     rows: Rows
     weights: Array
-    dual: Mapping[str, float]
     report: pd.DataFrame
     divergence: float
 
@@ -658,9 +655,7 @@ def plain(
     return both, np.concatenate([weight * (1 - p), weight * p])
 
 
-def tilted(
-    plan: Design, rows: Rows, base: Array, scale: float, start: Mapping[str, float]
-) -> Population:
+def tilted(plan: Design, rows: Rows, base: Array, scale: float) -> Population:
     """Tilt the large cells' base weights to the plan's targets, all priorities times `scale`."""
     scored = prepare(plan, rows)
     wanted = [
@@ -680,8 +675,6 @@ def tilted(
         (system.target - fixed) / share,
         system.half_width / share,
         scale * system.priority,
-        start=[start.get(constraint.id, 0.0) for constraint in wanted],
-        tolerance=1e-3,
     )
     weights = base.copy()
     weights[free] = share * solution.weights
@@ -693,8 +686,7 @@ def tilted(
         solution.divergence,
         dict(zip(worst["id"], worst["slack"].round(1), strict=True)),
     )
-    dual = dict(zip(report["id"], solution.dual.tolist(), strict=True))
-    return Population(plan, rows, weights, dual, report, solution.divergence)
+    return Population(plan, rows, weights, report, solution.divergence)
 
 
 SUPPORT = 30_000  # encounters of the rounds that re-fit the plain population
@@ -740,13 +732,11 @@ def populate(
     )
     if not calibrated:
         rows, base = plain(plan, margins, SUPPORT, rng)
-        return Population(plan, rows, base / base.sum(), {}, pd.DataFrame(), 0.0)
-    dual: Mapping[str, float] = {}
+        return Population(plan, rows, base / base.sum(), pd.DataFrame(), 0.0)
     for number, scale in enumerate(SCALES, 1):
         last = number == len(SCALES)
         rows, base = plain(plan, margins, FINAL_SUPPORT if last else SUPPORT, rng)
-        population = tilted(plan, rows, base, scale, dual if last else {})
-        dual = population.dual
+        population = tilted(plan, rows, base, scale)
         if not last:
             free = plan.large[rows["cell"]]
             chosen = {name: values[free] for name, values in rows.items()}

@@ -18,10 +18,15 @@ from synthetic.sample import SampleError
 
 logger = logging.getLogger(__name__)
 
-# How far, relative, it may start from the middle, and in standard errors the coefficient of
-# distance from the printed one: moves hardly reach either.
-SD_NEAR, DISTANCE_NEAR = 1.5, 1.0
+# How far, relative, the dyads' standard deviation may start from the middle, and in standard errors
+# the coefficient of distance from the printed one: moves hardly reach either. Where the standard
+# deviation's own standard error is larger, the likelihood is so flat that moves lead to a second
+# maximum.
+SD_NEAR, DISTANCE_NEAR, SD_ERROR = 1.5, 1.0, 0.05
 PATTERNS, SCALINGS = 10, 3  # of surpluses
+CHANCE = (
+    0.012  # variance between dyads that goes unnoticed, squared logits; about what chance makes
+)
 SAME_SCALE = 0.05  # relative; nothing new is to be expected of a scale that near to the last
 
 
@@ -30,8 +35,8 @@ def drawn(population: Population, stream: np.random.SeedSequence) -> Table:
 
     Purchases by which dyads exceed expectation are scaled until every column's estimate of the
     dyads' standard deviation is near the middle of `DYAD_RANGE`. Some patterns have no such scale,
-    and others pull the coefficient of distance along; the first pattern is taken that starts near
-    in both, or the nearest.
+    others leave it uncertain, and others pull the coefficient of distance along; the first pattern
+    is taken that starts near in all three, or the nearest.
 
     Parameters
     ----------
@@ -71,9 +76,7 @@ def drawn(population: Population, stream: np.random.SeedSequence) -> Table:
             best = min(best, (away, table), key=lambda trial: trial[0])
             if away < 1:
                 return table
-            # what varies between dyads is their intercepts and luck, about as much as these
-            middle_squared = np.prod(DYAD_RANGE)
-            factor = np.sqrt(2 * middle_squared / (np.mean(found**2) + middle_squared))
+            factor = np.sqrt((np.prod(DYAD_RANGE) + CHANCE) / (np.mean(found**2) + CHANCE))
             if abs(factor - 1) < SAME_SCALE:
                 break
             scale *= factor
@@ -91,7 +94,8 @@ def _away(column: Column) -> float:
     distance = np.abs(column.estimate - column.target)[k] / column.standard_error[k]
     with np.errstate(divide="ignore"):
         spread = np.abs(np.log(column.spreads[0] / np.sqrt(np.prod(DYAD_RANGE))))
-    return float(max(distance / DISTANCE_NEAR, spread / np.log(SD_NEAR)))
+    error = np.sqrt(column.covariance[len(TERMS), len(TERMS)])
+    return float(max(distance / DISTANCE_NEAR, spread / np.log(SD_NEAR), error / SD_ERROR))
 
 
 INTERCEPT_ROOM = 0.03  # that is left to the moves

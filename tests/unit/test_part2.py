@@ -41,7 +41,7 @@ from synthetic.part2.report import (
     significance,
 )
 from synthetic.part2.sources import raw_tables
-from synthetic.part2.start import DISTANCE_NEAR, SD_NEAR, _away
+from synthetic.part2.start import DISTANCE_NEAR, SD_ERROR, SD_NEAR, _away
 from synthetic.published import by_id
 from synthetic.sample import SampleError
 
@@ -291,7 +291,7 @@ def test_conditional_errors_are_those_at_known_spreads(plain):
 
 def test_a_dyad_that_buys_too_much_is_apart(plain):
     _, _, sample, plan = plain
-    population = pop.Population(plan, {}, np.empty(0), {}, pd.DataFrame(), 0.0)
+    population = pop.Population(plan, {}, np.empty(0), pd.DataFrame(), 0.0)
     column = look(sample, plan, "excluded_country")
     far = apart(sample, population, column)
     assert not far.index.str.startswith(pop.LEFT_OUT).any()
@@ -307,7 +307,7 @@ def test_a_dyad_that_buys_too_much_is_apart(plain):
 
 def test_purchases_of_one_kind_of_encounter_show(plain):
     _, _, sample, plan = plain
-    population = pop.Population(plan, {}, np.empty(0), {}, pd.DataFrame(), 0.0)
+    population = pop.Population(plan, {}, np.empty(0), pd.DataFrame(), 0.0)
     columns = [look(sample, plan, column) for column in TABLE8]
     kinds = by_kind(sample, population, columns)
     known = sample[RISK] <= 5
@@ -351,21 +351,24 @@ def test_tilt_spreads_a_dyads_purchases_over_kinds_of_encounter(full_dyads, monk
     assert spread < 0.2 < 0.3 < farthest()
 
 
-def test_a_start_is_far_in_the_coefficient_of_distance_or_the_dyads_spread(plain):
+def test_a_start_is_far_in_the_coefficient_of_distance_or_the_dyads_spread_or_its_error(plain):
     _, _, sample, plan = plain
     k, column = pop.TERMS.index(pop.DISTANCE), look(sample, plan, "hypothesized")
     middle = np.sqrt(np.prod(DYAD_RANGE))
 
-    def away(distance: float, spread: float) -> float:
-        estimate = column.target.copy()
+    def away(distance: float, spread: float, error: float = 0.0) -> float:
+        estimate, covariance = column.target.copy(), column.covariance.copy()
         estimate[k] += distance * column.standard_error[k]
-        return _away(replace(column, estimate=estimate, spreads=np.array([spread, 1.0])))
+        covariance[len(pop.TERMS), len(pop.TERMS)] = error**2
+        spreads = np.array([spread, 1.0])
+        return _away(replace(column, estimate=estimate, spreads=spreads, covariance=covariance))
 
     assert away(0.0, middle) == 0
     assert away(0.5 * DISTANCE_NEAR, middle) == pytest.approx(0.5)
     for spread in (middle * SD_NEAR, middle / SD_NEAR):
         assert away(0.5 * DISTANCE_NEAR, spread) == pytest.approx(1.0)
     assert away(0.0, 0.0) == np.inf
+    assert away(0.5 * DISTANCE_NEAR, middle, 2 * SD_ERROR) == pytest.approx(2.0)
 
 
 def test_a_sample_that_comes_no_nearer_is_given_up(plain, monkeypatch):
@@ -389,7 +392,7 @@ def test_another_draw_is_tried_until_one_meets_the_printed_digits(
 ):
     # the polished table stands for how far it ends; None for one that cannot be clustered
     left, made = list(ends), []
-    population = pop.Population(SimpleNamespace(columns=TABLE8), {}, np.empty(0), {}, None, 0.0)
+    population = pop.Population(SimpleNamespace(columns=TABLE8), {}, np.empty(0), None, 0.0)
 
     def clustered(*_: object) -> float:
         if (end := left.pop(0)) is None:
@@ -414,7 +417,7 @@ def test_another_draw_is_tried_until_one_meets_the_printed_digits(
 
 def test_conflicts_are_named_only_where_a_number_is_missed(plain):
     _, _, sample, plan = plain
-    population = pop.Population(plan, {}, np.empty(0), {}, pd.DataFrame(), 0.0)
+    population = pop.Population(plan, {}, np.empty(0), pd.DataFrame(), 0.0)
     names = ["hypothesized", "excluded_country"]
     intercepts = [f"t8.{name}.intercept.std_error" for name in names]
     columns = [look(sample, plan, name) for name in names]
@@ -457,7 +460,7 @@ def test_coarse_moves_are_followed_by_finer_ones():
     effect = rng.normal(size=(6, 3000)) * size
     gap = np.array([200.0, -90.0, 3.0, 0.0, 15.0, -0.4])
     coarse = np.repeat([1.5, 40.0], 3)
-    chosen = chosen_in_stages(effect, gap, np.full(6, LARGEST), coarse, 1.0, rng)
+    chosen = chosen_in_stages(effect, gap, np.full(6, LARGEST), coarse, rng)
     assert np.abs(gap + effect @ chosen).max() < 1
 
 
@@ -468,7 +471,7 @@ def test_conditions_near_their_targets_are_spared_coarse_moves():
     rng = np.random.default_rng(0)
     largest = np.full(2, LARGEST)
     for coarse, taken in ((1.5, [True, False]), (40.0, [True, True])):
-        chosen = chosen_in_stages(effect, gap, largest, np.array([40.0, coarse]), 1.0, rng)
+        chosen = chosen_in_stages(effect, gap, largest, np.array([40.0, coarse]), rng)
         np.testing.assert_array_equal(chosen, taken)
 
 
@@ -478,7 +481,7 @@ def test_only_gaps_of_more_than_half_a_whole_move_are_its_own(gap, whole):
     effect = np.r_[-20.0, -20.0, np.repeat([-0.2, 0.2], 50)][None]
     largest, coarse = np.array([NEAREST]), np.array([1.5])
     rng = np.random.default_rng(0)
-    chosen = chosen_in_stages(effect, np.array([gap]), largest, coarse, 1.0, rng)
+    chosen = chosen_in_stages(effect, np.array([gap]), largest, coarse, rng)
     assert chosen[:2].sum() == whole
     assert np.abs(gap + effect @ chosen) < 1
 
