@@ -135,8 +135,8 @@ NO_DIGIT = (
     f"t8.{LAST}.{ABILITY}:{DISTANCE}.std_error",
 )
 # With one SD for both columns, .95, the tilt costs 1.1 nats; with these .7; with the first column
-# alone .2. In each, five to eight in ten French buyers are served by agents with the shortest
-# queues. Within the stated ranges the first column alone costs .7; the French records that pull its
+# alone .2. In each, eight to ten in ten French buyers are served at an ability below 36, of 30 to
+# 752. Within the stated ranges the first column alone costs .7; the French records that pull its
 # coefficient of risk aversion down to a thirtieth of the last column's are beyond them.
 # `python -m synthetic.part2 --costs` measures it.
 AIMS = {
