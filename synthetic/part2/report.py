@@ -201,7 +201,10 @@ def certificates(published: Mapping[str, Printed], population: Population) -> di
 
 
 def conflicts(
-    published: Mapping[str, Printed], plan: Design, columns: Sequence[Column]
+    published: Mapping[str, Printed],
+    plan: Design,
+    columns: Sequence[Column],
+    expected: Mapping[str, float],
 ) -> dict[str, str]:
     """What keeps a printed number from being reached though it is not proved impossible, by id.
 
@@ -211,7 +214,20 @@ def conflicts(
     plan : Design
     columns : sequence of Column
         Of the sample, in the order of `TABLE8`; none of an uncalibrated one.
+    expected : mapping of str to float
+        Standard errors to be expected of a sample of the population, by id.
     """
+    result = {}
+    for id_, value in expected.items():
+        low, high = published[id_].interval
+        result[id_] = (
+            f"{value:.4f}, as printed, is expected of the population's samples; this one's "
+            "customers and moves make the difference"
+            if low <= value <= high
+            else "Table 7, the coefficients and the purchases of kinds of encounter outweigh it in "
+            f"the population, of whose samples {value:.4f} is expected"
+        )
+        result[id_.replace("std_error", "t_value")] = f"it is the coefficient over {id_}"
     first, last = TABLE8
     risk, interaction = (f"t8.{first}.{term}" for term in (RISK, pop.INTERACTION))
     smallest = published[f"{risk}.std_error"].interval[0]
@@ -226,7 +242,7 @@ def conflicts(
         f"{away.min():.0f} to {away.max():.0f}, those far away with few customers, and "
         f"t8.{last}.{RISK}.estimate leaves unknown warranties to the left-out country"
     )
-    result = {f"{interaction}.std_error": star, f"{interaction}.t_value": star}
+    result |= {f"{interaction}.std_error": star, f"{interaction}.t_value": star}
     k = TERMS.index("intercept")
     for name, column in zip(TABLE8, columns, strict=False):
         known = (
@@ -248,16 +264,16 @@ def calibration(
     Returns
     -------
     DataFrame
-        Columns id, target, achieved_population, achieved_sample, slack (half-widths beyond the
-        printed digit), priority, certificate (why the number cannot hold), conflict (what else
-        keeps it from being reached).
+        Columns id, target, achieved_population (of standard errors what `standard_errors` expects),
+        achieved_sample, slack (half-widths beyond the printed digit), priority, certificate (why
+        the number cannot hold), conflict (what else keeps it from being reached).
     """
     sample = achieved(table, population, columns)
     reasons = certificates(published, population)
-    rivals = conflicts(published, population.plan, columns)
-    of_population = (
-        population.report if population.report.empty else population.report.set_index("id")
-    )
+    plain = population.report.empty
+    of_population = population.report if plain else population.report.set_index("id")
+    expected = {} if plain else pop.standard_errors(population)
+    rivals = conflicts(published, population.plan, columns, expected)
     result = []
     for id_, value in sample.items():
         if id_ not in published:
@@ -270,7 +286,9 @@ def calibration(
                 "id": id_,
                 "target": number.value,
                 "achieved_population": (
-                    of_population.loc[id_, "achieved_population"] if in_population else np.nan
+                    of_population.loc[id_, "achieved_population"]
+                    if in_population
+                    else expected.get(id_, np.nan)
                 ),
                 "achieved_sample": float(value),
                 "slack": slack,

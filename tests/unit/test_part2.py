@@ -35,6 +35,7 @@ from synthetic.part2.report import (
     by_kind,
     calibration,
     chi_square,
+    conflicts,
     costs,
     error_ratios,
     looks,
@@ -433,6 +434,29 @@ def test_conflicts_are_named_only_where_a_number_is_missed(plain):
         columns[k] = replace(column, covariance=np.diag(variance))
     rows = calibration(PUBLISHED, population, sample, columns).set_index("id")
     assert (rows.loc[intercepts, "conflict"] == "").all()
+
+
+def test_every_missed_standard_error_and_t_value_names_what_it_gives_way_to(plain):
+    table, _, sample, plan = plain
+    rng = np.random.default_rng(3)
+    population = pop.populate(PUBLISHED, table, "moments", rng, calibrated=False)
+    report = pd.DataFrame([{"id": "t7.mean.risk_aversion", "achieved_population": 1.6}])
+    population = replace(population, report=report.assign(priority=1.0))
+    columns = [look(sample, plan, name) for name in TABLE8]
+    rows = calibration(PUBLISHED, population, sample, columns).set_index("id")
+    expected = pd.Series(pop.standard_errors(population))
+    found = rows.loc[expected.index]
+    pd.testing.assert_series_equal(found["achieved_population"], expected, check_names=False)
+    for kind in (".std_error", ".t_value"):
+        missed = rows[rows.index.str.endswith(kind) & (rows["slack"] > 0)]
+        assert len(missed) > 5
+        assert (missed["conflict"] != "").all()
+    id_ = "t8.hypothesized.duration.std_error"
+    for value, words in ((PUBLISHED[id_].value, "as printed"), (0.0021, "outweigh")):
+        named = conflicts(PUBLISHED, plan, [], {id_: value})
+        assert words in named[id_]
+        assert f"{value:.4f}" in named[id_]
+        assert id_ in named[id_.replace("std_error", "t_value")]
 
 
 def test_no_customer_is_touched_by_two_moves(plain):
