@@ -24,9 +24,8 @@ logger = logging.getLogger(__name__)
 # maximum.
 SD_NEAR, DISTANCE_NEAR, SD_ERROR = 1.5, 1.0, 0.05
 PATTERNS, SCALINGS = 10, 3  # of surpluses
-CHANCE = (
-    0.012  # variance between dyads that goes unnoticed, squared logits; about what chance makes
-)
+# Variance between dyads that the likelihood puts down to chance, in squared logits.
+CHANCE = 0.012
 SAME_SCALE = 0.05  # relative; nothing new is to be expected of a scale that near to the last
 
 
