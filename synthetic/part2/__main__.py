@@ -8,7 +8,7 @@ import time
 
 from synthetic.part2 import make
 from synthetic.part2.dyads import dyads
-from synthetic.part2.report import SCENARIOS, SHORT, costs, error_ratios, significance
+from synthetic.part2.report import FEW, SCENARIOS, costs, error_ratios, significance
 from synthetic.published import by_id
 
 
@@ -52,12 +52,10 @@ def _print_costs(seed: int) -> None:
     published = by_id()
     cells = dyads(published, int(published["p2.encounters"].value))
     logging.getLogger("synthetic").setLevel(logging.WARNING)
-    print(
-        f"{'':34}  nats   slack  % buyers below {SHORT}  chi2 customers  agents  stars as printed"
-    )
+    print(f"{'':34}  nats   slack  % buyers below {FEW}  chi2 customers  agents  stars as printed")
     for row in costs(published, cells, seed, list(SCENARIOS)):
         print(
-            f"{row['scenario']:34}{row['divergence']:6.2f}{row['slack']:8.1f}{row['short']:20.0f}"
+            f"{row['scenario']:34}{row['divergence']:6.2f}{row['slack']:8.1f}{row['few']:20.0f}"
             f"{row['chi2_customer']:16.0f}{row['chi2_agent']:8.0f}"
             f"{row['stars']:7} of {row['coefficients']}",
             *(f"\n{'':6}{id_}: t {t:.2f}" for id_, t in row["otherwise"].items()),

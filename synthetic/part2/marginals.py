@@ -102,8 +102,8 @@ def start(
         years[waiting] = [0.45, 0.29, 0.18, 0.03, 0.02, 0.03]
         years[left_out] = [0.70, 0.11, 0.06, 0.05, 0.03, 0.05]
     return Marginals(
-        # Most calls of the left-out country go to agents with the shortest queues, some to very
-        # busy ones: buyers are then as many there as far away, as the tiny correlation of the
+        # Most calls of the left-out country go to agents who resolved the fewest problems, some to
+        # very busy ones: buyers are then as many there as far away, as the tiny correlation of the
         # purchase with distance asks for.
         busy=kinds(0.1, 0.55, 0.07),
         short_mean=kinds(0.4, 4.4, 2.4),

@@ -397,7 +397,7 @@ def looks(table: Table, population: Population, columns: Sequence[Column]) -> It
     )
 
 
-SHORT = 36  # ability below which a customer's agent had hardly anybody waiting; the smallest is 30
+FEW = 36  # problems resolved in two days: an ability hardly above the least of `RANGES`
 _BOTH = pop.AIMS["moments"]
 # Variant and what of Table 8 is aimed at.
 SCENARIOS = {
@@ -427,7 +427,7 @@ def costs(
     ------
     dict
         scenario; divergence, in nats; slack, the largest of a coefficient aimed at, in half-widths;
-        short, per cent of the left-out country's buyers served at abilities below `SHORT`;
+        few, per cent of the left-out country's buyers served at abilities below `FEW`;
         chi2_customer and chi2_agent, of purchase rates by country; stars, coefficients aimed at
         whose expected t values have the printed stars, coefficients, their number, and otherwise,
         the expected t values of the rest by id.
@@ -450,7 +450,7 @@ def costs(
             "scenario": name,
             "divergence": population.divergence,
             "slack": slack.max(),
-            "short": 100 * theirs[rows[ABILITY] < SHORT].sum() / theirs.sum(),
+            "few": 100 * theirs[rows[ABILITY] < FEW].sum() / theirs.sum(),
             **{
                 f"chi2_{side}": population.plan.size
                 * chi_square(rows[PURCHASE], place[f"{side}_country"].to_numpy(), weight)
